@@ -1,0 +1,110 @@
+"""Ramdisk 1: the app's root file system below ``/rootfs``, and the runtime.json that the enclave obeys."""
+
+from __future__ import annotations
+
+import stat
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from enclaver.build import app_command, app_spec
+from enclaver.build import manifest as manifest_file
+from enclaver.build.app_spec import AppItem
+from enclaver.core.errors import EnclaverError
+from enclaver.core.manifest import requirements, runtime_config
+from enclaver.core.python import pex
+from enclaver.core.rootfs import directory, elf, skeleton, tarred, zipped
+from enclaver.core.rootfs.entry import ORIGIN, Entry, Kind, content_sha256, printable
+from enclaver.core.rootfs.regular import whole
+from enclaver.core.rootfs.spool import Spool
+from enclaver.core.rootfs.tree import Tree
+from enclaver.core.trust import materials
+from enclaver.core.trust.listing import folder_input
+from enclaver.core.trust.materials import Input
+from enclaver.system.atomic import atomic_outputs
+
+ROOTFS: Final = "rootfs"
+_APP: Final = skeleton.APP
+
+
+def app(*, tree: tuple[Path, Path], folder: Path, spec: Path, manifest: Path, output: tuple[Path, Path]) -> None:
+    """Make the app ramdisk.
+
+    Args:
+        tree: archive and entries of the base.
+        folder: what the app is made of.
+        spec: its description, as app_spec.load reads it.
+        manifest: the Enclaver manifest.
+        output: archive and entries to write.
+
+    Raises:
+        EnclaverError: the manifest asks for what can't be built, the app doesn't fit the base or the
+            architecture, or there is nothing to run.
+    """
+    described = app_spec.load(spec)
+    parsed = manifest_file.load(manifest)
+    requirements.check_buildable(parsed, app_overridden=True)
+    root, inputs = materials.load_tree(*tree)
+    with (
+        tempfile.TemporaryDirectory(prefix=".app-", dir=output[0].absolute().parent) as work,
+        Spool(Path(work, "spool")) as spool,
+    ):
+        skeleton.add(root)
+        pexes = []
+        for item in described.items:
+            is_pex = item.kind == "package" and pex.is_pex(folder / item.path)
+            brought, below = _read(folder / item.path, item, spool, is_pex=is_pex)
+            root.graft(brought, below)
+            inputs.append(_input(brought, item))
+            if is_pex:
+                pexes.append(f"/{_APP}/{item.laid_as}")
+        root.ensure_parents(origin=ORIGIN)
+        _check_architecture(root, described.architecture)
+        config = runtime_config.render(parsed, app_command.command(root, described, pexes))
+        whole = Tree()
+        whole.add_directory(ROOTFS, origin=ORIGIN)
+        whole.graft(root, ROOTFS)
+        whole.add_file(runtime_config.PATH, config, origin=ORIGIN)
+        whole.ensure_parents(origin=ORIGIN)
+        with atomic_outputs(output) as (archive, entries):
+            materials.write_tree(whole, inputs, archive, entries)
+
+
+def _read(path: Path, item: AppItem, spool: Spool, *, is_pex: bool) -> tuple[Tree, str]:
+    """Return what an item brings, and the folder of the image that it is laid into."""
+    origin = f"target:{item.target}"
+    if item.kind == "archive":
+        kind = zipped if path.suffix == ".zip" else tarred
+        return kind.read(path, spool, origin=origin), _APP
+    laid_as = f"{_APP}/{item.laid_as}"
+    if is_pex:
+        return pex.read(path, spool, origin=origin), laid_as
+    if path.is_dir():
+        return directory.read(path, origin=origin), laid_as
+    content = whole(path)
+    mode = 0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644
+    return Tree([Entry(item.laid_as, Kind.FILE, mode, content=content, origin=origin)]), _APP
+
+
+def _input(brought: Tree, item: AppItem) -> Input:
+    """Return an item as an input: the digest of a single file, else that of the list of what was unpacked.
+
+    The file that was unpacked is no measure: the modes and times in it are those of the machine that zipped it, and
+    nothing of them reaches the image.
+    """
+    single = brought.get(item.laid_as) if item.kind != "archive" and len(brought) == 1 else None
+    if single is None or single.content is None:
+        return folder_input("target", item.target, brought)
+    return Input("target", item.target, content_sha256(single.content), single.content.size)
+
+
+def _check_architecture(root: Tree, architecture: str) -> None:
+    """Refuse an app or a base with programs of another machine: they would fail only when they run."""
+    for entry in root:
+        machine = elf.machine(entry.content.head(elf.HEADER_SIZE)) if entry.content else None
+        if machine not in (None, architecture):
+            raise EnclaverError(
+                f"the file from {entry.origin} is for {machine}, the image is for {architecture}",
+                place="/" + printable(entry.path),
+                cure="Build it for the image's architecture (a pex_binary: complete_platforms), or change the image's.",
+            )

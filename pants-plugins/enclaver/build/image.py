@@ -1,0 +1,172 @@
+"""The last stage: kernel and ramdisks in, an image with its measurements and materials out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from enclaver.core.eif import metadata as eif_metadata
+from enclaver.core.eif.format import Architecture
+from enclaver.core.eif.kernel_image import inspect
+from enclaver.core.eif.writer import ImagePlan, write
+from enclaver.core.errors import EnclaverError
+from enclaver.core.kernel import files as kernel_files
+from enclaver.core.pcr import report
+from enclaver.core.pcr.measure import Measurements
+from enclaver.core.rootfs.regular import whole
+from enclaver.core.trust.materials import RamdiskMaterial, load_records, materials_json
+from enclaver.system.atomic import atomic_output, atomic_outputs
+
+DEFAULT_MEMORY_MB = 4096
+DEFAULT_CPUS = 2
+_MEBIBYTE = 1 << 20
+_CHUNK = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Ramdisk:
+    """One ramdisk: the name it has in reports, its archive, and the JSON that ``save_tree`` wrote with it."""
+
+    name: str
+    archive: Path
+    entries: Path
+
+
+def assemble(
+    *,
+    kernel: Path,
+    cmdline: str,
+    ramdisks: Sequence[Path],
+    architecture: Architecture,
+    metadata: Mapping[str, Any],
+    memory_mb: int = DEFAULT_MEMORY_MB,
+    cpus: int = DEFAULT_CPUS,
+    output: Path,
+) -> Measurements:
+    """Write an image in one pass, measured, whole or not at all.
+
+    Args:
+        kernel: a bzImage (x86_64) or Image (aarch64).
+        cmdline: the kernel's command line.
+        ramdisks: at least one archive; the first is PCR1's.
+        architecture: has to be the kernel's.
+        metadata: as ``core.eif.metadata.metadata`` makes it.
+        memory_mb: the header's default, in MiB; in no register.
+        cpus: the header's default; in no register.
+        output: the image's path.
+
+    Raises:
+        EnclaverError: an input is missing or unfit, or the output can't be written.
+    """
+    found = inspect(kernel).architecture
+    if found != architecture:
+        raise EnclaverError(
+            f"is a kernel for {found}; the image is for {architecture}",
+            file=str(kernel),
+            cure="Give the kernel of the image's architecture, or the image the kernel's.",
+        )
+    plan = _plan(kernel, cmdline, ramdisks, architecture, metadata, memory_mb, cpus)
+    with atomic_output(output) as out:
+        return write(plan, out).measurements
+
+
+def image(
+    *,
+    kernel_dir: Path,
+    architecture: Architecture,
+    ramdisks: Sequence[Ramdisk],
+    name: str,
+    version: str,
+    tool_version: str,
+    memory_mb: int = DEFAULT_MEMORY_MB,
+    cpus: int = DEFAULT_CPUS,
+    extras: Mapping[str, Any] | None = None,
+    output: Path,
+) -> Measurements:
+    """Write ``X.eif`` with ``X.pcrs.json`` and ``X.materials.json``: all three or none.
+
+    Args:
+        kernel_dir: nitro-cli's blobs folder: bzImage or Image, cmdline, and kernel.json if it was built here.
+        architecture: has to be the kernel's.
+        ramdisks: in the image's order; the first is PCR1's.
+        name, version: the image's, in its metadata; in no register.
+        tool_version: this project's, in the metadata.
+        memory_mb, cpus: the header's defaults, in MiB and number; in no register.
+        extras: free JSON values for the metadata.
+        output: the path of ``X.eif``.
+
+    Raises:
+        EnclaverError: an input is missing or unfit, or an output can't be written.
+    """
+    kernel = kernel_files.read(kernel_dir, architecture)
+    inputs = list(kernel.inputs)
+    records: list[list[dict[str, Any]]] = []
+    for ramdisk in ramdisks:
+        its_inputs, its_records = load_records(ramdisk.archive, ramdisk.entries)
+        inputs += its_inputs
+        records.append(its_records)
+    document = eif_metadata.metadata(
+        name=name,
+        version=version,
+        tool_version=tool_version,
+        kernel_version=kernel.release,
+        extras=extras or {},
+    )
+    archives = [ramdisk.archive for ramdisk in ramdisks]
+    plan = _plan(kernel.image, kernel.cmdline, archives, architecture, document, memory_mb, cpus)
+    stem = output.with_suffix("") if output.suffix == ".eif" else output
+    siblings = [stem.with_name(f"{stem.name}.{kind}.json") for kind in ("pcrs", "materials")]
+    with atomic_outputs([output, *siblings]) as (eif_file, pcrs_file, materials_file):
+        written = write(plan, eif_file, digests=True)
+        pcrs_file.write(report.render(written.measurements))
+        # The CRC in the header is known last, so the file's own digest takes a second pass.
+        eif_file.seek(0)
+        eif_sha256 = _sha256(eif_file)
+        materials = materials_json(
+            architecture=architecture,
+            cmdline=kernel.cmdline,
+            inputs=inputs,
+            ramdisks=[
+                RamdiskMaterial(ramdisk.name, digests.size, digests.sha256, digests.sha384, its_records)
+                for ramdisk, digests, its_records in zip(ramdisks, written.ramdisks, records, strict=True)
+            ],
+            eif_sha256=eif_sha256,
+            eif_size=written.size,
+            measurements=written.measurements.registers(),
+        )
+        materials_file.write(materials)
+    return written.measurements
+
+
+def _plan(
+    kernel: Path,
+    cmdline: str,
+    ramdisks: Sequence[Path],
+    architecture: Architecture,
+    metadata: Mapping[str, Any],
+    memory_mb: int,
+    cpus: int,
+) -> ImagePlan:
+    for what, value, most in (("memory_mb", memory_mb, 1 << 40), ("cpus", cpus, 1 << 16)):
+        if not 1 <= value <= most:
+            raise EnclaverError(f"{what} is {value}; it is 1 to {most}")
+    return ImagePlan(
+        architecture=architecture,
+        kernel=whole(kernel),
+        cmdline=cmdline,
+        ramdisks=[whole(path) for path in ramdisks],
+        metadata=eif_metadata.render(metadata),
+        memory_bytes=memory_mb * _MEBIBYTE,
+        cpus=cpus,
+    )
+
+
+def _sha256(file: BinaryIO) -> str:
+    digest = sha256()
+    for chunk in iter(partial(file.read, _CHUNK), b""):
+        digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,84 @@
+"""The manifest's stage of the pipeline: a manifest file to what rules and the command line ask about it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from enclaver.core.errors import EnclaverError
+from enclaver.core.manifest.document import MAX_BYTES
+from enclaver.core.manifest.model import Manifest
+from enclaver.core.manifest.parse import parse
+from enclaver.core.manifest.problems import Problem
+from enclaver.core.manifest.requirements import unsupported
+from enclaver.system.atomic import atomic_output
+
+#: The version of the report's schema; util_rules/report.py reads it.
+REPORT_VERSION = 1
+
+
+def load(path: Path) -> Manifest:
+    """Read and check a manifest file.
+
+    Raises:
+        ManifestError: it is no valid manifest.
+        EnclaverError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            # One byte more than a manifest can have is enough to be told that it has too many.
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise EnclaverError(
+            f"the manifest cannot be read: {error.strerror}",
+            file=str(path),
+            cure="Give the path of an enclaver.yaml.",
+        ) from None
+    return parse(data, str(path))
+
+
+def report(manifest_path: Path, output: Path, *, app_overridden: bool = False) -> None:
+    """Write what the rules need to know of a manifest as JSON.
+
+    ``{"version": 1, "name", "target": str|null, "app": {"kind": "address"|"image", "value"}, "defaults":
+    {"cpu_count", "memory_mb"}, "notes": [Remark], "unsupported": [Remark]}``, where Remark is ``{"key", "line",
+    "column", "message", "cure": str|null, "text"}`` and ``text`` is the whole of it, ready to be shown. Lines and
+    columns count from 1.
+
+    Args:
+        manifest_path: the manifest.
+        output: where the report goes, whole or not at all.
+        app_overridden: ``sources.app`` is not used, because the app is given otherwise.
+
+    Raises:
+        ManifestError: it is no valid manifest.
+        EnclaverError: it cannot be read, or the report cannot be written.
+    """
+    manifest = load(manifest_path)
+    file = str(manifest_path)
+    refused = unsupported(manifest, app_overridden=app_overridden)
+    document = {
+        "version": REPORT_VERSION,
+        "name": manifest.name,
+        "target": manifest.target,
+        "app": {"kind": manifest.sources.app.kind.value, "value": manifest.sources.app.value},
+        "defaults": {
+            "cpu_count": manifest.defaults.cpu_count,
+            "memory_mb": manifest.defaults.memory_mb,
+        },
+        "notes": [_remark(note, file, "note: ") for note in manifest.notes],
+        "unsupported": [_remark(problem, file, "") for problem in refused],
+    }
+    with atomic_output(output) as out:
+        out.write(json.dumps(document, sort_keys=True, indent=2).encode("ascii") + b"\n")
+
+
+def _remark(problem: Problem, file: str, label: str) -> dict[str, object]:
+    return {
+        "key": problem.key,
+        "line": problem.place.line,
+        "column": problem.place.column,
+        "message": problem.message,
+        "cure": problem.cure,
+        "text": problem.render(file, label=label),
+    }

@@ -1,0 +1,224 @@
+"""The targets: ``enclave_image``, ``enclave_kernel`` and ``enclave_base``."""
+
+from typing import Optional
+
+from pants.core.goals.package import OutputPathField
+from pants.engine.addresses import Address
+from pants.engine.target import (
+    COMMON_TARGET_FIELDS,
+    AsyncFieldMixin,
+    Dependencies,
+    DictStringToStringField,
+    InvalidFieldException,
+    MultipleSourcesField,
+    OptionalSingleSourceField,
+    SingleSourceField,
+    StringField,
+    StringSequenceField,
+    Target,
+)
+from pants.util.strutil import help_text
+
+ARCHITECTURES = ("x86_64", "aarch64")
+
+
+class TargetAddressField(StringField, AsyncFieldMixin):
+    """The address of one target. Pants' help is made from the annotations, as Python 3.9 can read them."""
+
+    @classmethod
+    def compute_value(cls, raw_value: Optional[str], address: Address) -> Optional[str]:
+        value = super().compute_value(raw_value, address)
+        return _not_empty(cls.alias, value, address)
+
+
+class EnclaveImageDependenciesField(Dependencies):
+    pass
+
+
+class ManifestField(OptionalSingleSourceField):
+    alias = "manifest"
+    default = "enclaver.yaml"
+    help = help_text(
+        """
+        The Enclaver manifest: the app, what it may reach, what may reach it.
+
+        What the enclave obeys is measured in a canonical form, so a comment or a tag changes no PCR. A manifest that
+        asks for something this release does not build is refused by name; nothing of it is left out silently.
+        """
+    )
+
+    @classmethod
+    def compute_value(cls, raw_value: Optional[str], address: Address) -> Optional[str]:
+        value = super().compute_value(raw_value, address)
+        return _not_empty(cls.alias, value, address)
+
+
+class AppField(TargetAddressField):
+    alias = "app"
+    help = help_text(
+        """
+        The address of the app, for an image whose manifest does not name it. By default it is what the manifest's
+        `sources.app` says when that is an address (`:server`, `//app:server`).
+
+        The app is a `pex_binary` (unpacked, below `/app`), an `archive` (unpacked into `/app`), another target that
+        `package` builds, or `files`, `resources` or what generates them: those lie in `/app` as they lie in the
+        folder of their BUILD file.
+        """
+    )
+
+
+class BaseField(TargetAddressField):
+    alias = "base"
+    help = help_text(
+        """
+        The address of the `enclave_base` that the app's root file system starts from.
+
+        By default it is `[enclaver].default_base` for the image's architecture.
+        """
+    )
+
+
+class KernelField(TargetAddressField):
+    alias = "kernel"
+    help = help_text(
+        """
+        The address of the `enclave_kernel` that the enclave boots. It is measured in PCR0, PCR1 and nowhere else.
+
+        By default it is `[enclaver].default_kernel` for the image's architecture. There is no other fallback.
+        """
+    )
+
+
+class EntrypointField(StringSequenceField):
+    alias = "entrypoint"
+    help = help_text(
+        """
+        The command the enclave runs, in `/app`: the executable by its absolute path in the image, then its arguments.
+        For example `["/usr/bin/python3.11", "/app/main.py"]`. No shell reads it.
+
+        By default a `pex_binary` runs on the base's Python, and an app with a single executable file is that file.
+        """
+    )
+
+
+class ArgsField(StringSequenceField):
+    alias = "args"
+    help = help_text(
+        """
+        Arguments that are added to the entrypoint, the default one too. They are measured in PCR0 and PCR2.
+        """
+    )
+
+
+class EnvField(DictStringToStringField):
+    alias = "env"
+    help = help_text(
+        """
+        Environment variables of the app, added to PATH, HOME and LANG. For example `{"LOG_LEVEL": "debug"}`.
+
+        They are measured in PCR0 and PCR2, and everybody who has the image can read them: this is no place for secrets.
+        """
+    )
+
+
+class ArchitectureField(StringField):
+    alias = "architecture"
+    default = "x86_64"
+    valid_choices = ARCHITECTURES
+    value: str
+    help = help_text(
+        """
+        The architecture of the image, or of the kernel. Base, kernel and app of an image must be of the image's.
+        """
+    )
+
+
+class EnclaveImageTarget(Target):
+    alias = "enclave_image"
+    core_fields = (
+        *COMMON_TARGET_FIELDS,
+        EnclaveImageDependenciesField,
+        OutputPathField,
+        ManifestField,
+        AppField,
+        BaseField,
+        KernelField,
+        EntrypointField,
+        ArgsField,
+        EnvField,
+        ArchitectureField,
+    )
+    help = help_text(
+        """
+        An AWS Nitro Enclaves image (EIF), built from an Enclaver manifest.
+
+        `package` writes the image, its PCRs (`.pcrs.json`, in nitro-cli's form) and what it is made of
+        (`.materials.json`).
+        """
+    )
+
+
+class KernelFilesField(MultipleSourcesField):
+    required = False
+    default = ()
+    help = help_text(
+        """
+        A kernel given as files, named as in nitro-cli's blobs folder: `bzImage` (`Image` on aarch64), `cmdline`
+        and, when the kernel needs it, `nsm.ko`.
+        """
+    )
+
+
+class KernelSourceLockField(OptionalSingleSourceField):
+    alias = "source_lock"
+    expected_file_extensions = (".json",)
+    help = "The lock of the kernel's source package, for a kernel that is built from source."
+
+
+class KernelConfigField(OptionalSingleSourceField):
+    alias = "config"
+    help = "The kernel's configuration, a fragment over `tinyconfig`, for a kernel that is built from source."
+
+
+class KernelToolchainField(TargetAddressField):
+    alias = "toolchain"
+    help = "The address of the `enclave_base` that holds the compiler, for a kernel that is built from source."
+
+
+class EnclaveKernelTarget(Target):
+    alias = "enclave_kernel"
+    core_fields = (
+        *COMMON_TARGET_FIELDS,
+        Dependencies,
+        OutputPathField,
+        KernelFilesField,
+        KernelSourceLockField,
+        KernelConfigField,
+        KernelToolchainField,
+        ArchitectureField,
+    )
+    help = help_text(
+        """
+        The kernel an enclave boots: files (`sources`), or built from a pinned source package with a pinned
+        toolchain (`source_lock`, `config`, `toolchain`), which gives the same bytes on every host.
+        """
+    )
+
+
+class DebianLockField(SingleSourceField):
+    alias = "lock"
+    expected_file_extensions = (".json",)
+    help = "The Debian lock, as `enclaver lock debian` writes it."
+
+
+class EnclaveBaseTarget(Target):
+    alias = "enclave_base"
+    core_fields = (*COMMON_TARGET_FIELDS, Dependencies, DebianLockField)
+    help = "Debian packages, pinned by hash, that a root file system starts from."
+
+
+def _not_empty(alias: str, value: Optional[str], address: Address) -> Optional[str]:
+    """Return a field's value; an empty one is a mistake that would otherwise pass for a default."""
+    if value is not None and not value.strip():
+        raise InvalidFieldException(f"The `{alias}` field in target {address} is empty. Leave it out, or fill it in.")
+    return value

@@ -1,0 +1,60 @@
+"""The manifest of an image, as a file and as what core reports of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pants.engine.addresses import Address
+from pants.engine.fs import Digest
+from pants.engine.target import HydrateSourcesRequest
+
+from enclaver.engine import digest_contents, hydrated_sources
+from enclaver.target_types import ManifestField
+from enclaver.util_rules import stages
+from enclaver.util_rules.references import Reference
+from enclaver.util_rules.report import ManifestReport, parse_report
+from enclaver.util_rules.tool import EnclaveBuildError, EnclaverTool, run_stages
+
+
+@dataclass(frozen=True)
+class ManifestFile:
+    """A manifest in a digest, at its own path: its errors carry it."""
+
+    digest: Digest
+    path: str
+
+
+async def manifest_file(field: ManifestField) -> ManifestFile:
+    """Read an image's manifest from the tree.
+
+    Raises:
+        EnclaveBuildError: there is none.
+    """
+    sources = await hydrated_sources(HydrateSourcesRequest(field))
+    if not sources.snapshot.files:
+        raise EnclaveBuildError(
+            f"{field.file_path}: there is no such file, and {field.address} is built from it\n"
+            "  Write the manifest there, or name another one in `manifest`."
+        )
+    (path,) = sources.snapshot.files
+    return ManifestFile(sources.snapshot.digest, path)
+
+
+async def manifest_report(tool: EnclaverTool, manifest: ManifestFile, app_overridden: bool) -> ManifestReport:
+    """Parse a manifest; ``app_overridden`` says that its ``sources.app`` is not used.
+
+    Raises:
+        EnclaveBuildError: it is not valid; the text holds all its problems.
+    """
+    (output,) = await run_stages(
+        tool, (stages.read_manifest(manifest.digest, manifest.path, app_overridden=app_overridden),)
+    )
+    (content,) = await digest_contents(output)
+    return parse_report(content.content)
+
+
+def manifest_app(report: ManifestReport, manifest: ManifestFile, owner: Address) -> Reference | None:
+    """Return the target that a manifest names as its app; None when it names an image of Docker's."""
+    if report.app_address is None:
+        return None
+    return Reference(report.app_address, f"`sources.app` of {manifest.path}", owner)

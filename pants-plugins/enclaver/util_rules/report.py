@@ -1,0 +1,44 @@
+"""The manifest as the rules see it: core's JSON as a frozen dataclass."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Tuple
+
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ManifestReport:
+    """What the rules need of a manifest.
+
+    Args:
+        name: the manifest's ``name``.
+        app_address: ``sources.app`` when it is a target's address, else None.
+        notes: remarks for the user (keys that are accepted and unused).
+        unsupported: messages for what is valid and can't be built yet.
+    """
+
+    name: str
+    app_address: str | None
+    notes: Tuple[str, ...]
+    unsupported: Tuple[str, ...]
+
+
+def parse_report(raw: bytes) -> ManifestReport:
+    """Read the ``manifest`` stage's output.
+
+    Raises:
+        ValueError: it is of another version than this backend's.
+    """
+    value: Any = json.loads(raw)
+    if value["version"] != _VERSION:
+        raise ValueError(f"manifest report of version {value['version']}, not {_VERSION}")
+    app = value["app"]
+    return ManifestReport(
+        name=value["name"],
+        app_address=app["value"] if app["kind"] == "address" else None,
+        notes=tuple(remark["text"] for remark in value["notes"]),
+        unsupported=tuple(remark["text"] for remark in value["unsupported"]),
+    )

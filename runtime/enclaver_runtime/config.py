@@ -1,0 +1,218 @@
+"""``runtime.json``, version 1: what the enclave obeys, read strictly.
+
+The build writes it from the manifest and the app; it is measured as part of the app's ramdisk. The runtime
+refuses what it does not know, so that no setting is ever silently ignored. The canonical form (sorted keys,
+no spaces) is the writer's duty and is not checked here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+#: Where the app's ramdisk puts it, in the enclave's root.
+PATH = "/etc/enclaver/runtime.json"
+
+#: A longer file is refused before it is parsed; bytes.
+MAX_SIZE = 1024 * 1024
+
+_MAX_ID = 2**32 - 2
+
+
+class ConfigError(ValueError):
+    """runtime.json is not what this runtime obeys; the text names the place as ``app.argv[0]``."""
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """What is run in /rootfs; ``env`` is all of its environment, ``cwd`` is absolute, seen from /rootfs."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Egress:
+    """What the app may reach through the HTTP proxy on 127.0.0.1:``proxy_port``; deny beats allow."""
+
+    proxy_port: int
+    allow: tuple[str, ...]
+    deny: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ingress:
+    """A TCP port of the app that the parent forwards to; its vsock port has the same number."""
+
+    listen_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class KmsProxy:
+    """The KMS proxy on 127.0.0.1; ``endpoints`` maps a region to the host that serves it."""
+
+    listen_port: int
+    endpoints: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The attestation API on 127.0.0.1."""
+
+    listen_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All of runtime.json. None: the enclave has no such service."""
+
+    app: App
+    egress: Egress | None
+    ingress: tuple[Ingress, ...]
+    kms_proxy: KmsProxy | None
+    api: Api | None
+
+
+def parse(data: bytes) -> Config:
+    """Read runtime.json.
+
+    Raises:
+        ConfigError: it is too long, not JSON, of another version, or has a missing or unknown key, a key
+            twice,
+            or a value of the wrong type or out of range.
+    """
+    if len(data) > MAX_SIZE:
+        raise ConfigError(f"runtime.json is {len(data)} bytes long, at most {MAX_SIZE} are allowed")
+    try:
+        document = json.loads(data, object_pairs_hook=_unique)
+    except ConfigError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"runtime.json is not JSON: {error}") from error
+    if isinstance(document, dict) and "version" in document and _value(document["version"]) != 1:
+        raise ConfigError(f"version: {document['version']!r} is not 1, the version this runtime reads")
+    root = _Object(document, "", {"version", "app", "egress", "ingress", "kms_proxy", "api"})
+    return Config(
+        app=_app(root.child("app", {"argv", "env", "cwd", "uid", "gid"})),
+        egress=_egress(root.optional("egress", {"proxy_port", "allow", "deny"})),
+        ingress=_ingress(root),
+        kms_proxy=_kms_proxy(root.optional("kms_proxy", {"listen_port", "endpoints"})),
+        api=_api(root.optional("api", {"listen_port"})),
+    )
+
+
+class _Object:
+    """A JSON object with exactly the keys ``keys``, and typed ways to its values."""
+
+    def __init__(self, value: object, place: str, keys: set[str]) -> None:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{place or 'runtime.json'}: must be an object")
+        prefix = f"{place}." if place else ""
+        for key in sorted(keys - value.keys()):
+            raise ConfigError(f"{prefix}{key}: is missing")
+        for key in sorted(value.keys() - keys):
+            raise ConfigError(f"{prefix}{key}: is not a key that this runtime knows")
+        self.values: dict[str, object] = value
+        self.prefix = prefix
+
+    def child(self, key: str, keys: set[str]) -> _Object:
+        return _Object(self.values[key], self.prefix + key, keys)
+
+    def optional(self, key: str, keys: set[str]) -> _Object | None:
+        return None if self.values[key] is None else self.child(key, keys)
+
+    def number(self, key: str, least: int, most: int) -> int:
+        value = self.values[key]
+        if type(value) is not int or not least <= value <= most:
+            raise ConfigError(f"{self.prefix}{key}: must be a number from {least} to {most}")
+        return value
+
+    def port(self, key: str) -> int:
+        return self.number(key, 1, 65535)
+
+    def text(self, key: str) -> str:
+        return _text(self.values[key], self.prefix + key)
+
+    def elements(self, key: str) -> list[object]:
+        value = self.values[key]
+        if not isinstance(value, list):
+            raise ConfigError(f"{self.prefix}{key}: must be a list")
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        place = self.prefix + key
+        return tuple(_text(value, f"{place}[{index}]") for index, value in enumerate(self.elements(key)))
+
+    def mapping(self, key: str) -> dict[str, str]:
+        value, place = self.values[key], self.prefix + key
+        if not isinstance(value, dict):
+            raise ConfigError(f"{place}: must be an object")
+        return {_text(name, place): _text(text, f"{place}.{name}") for name, text in value.items()}
+
+
+def _app(fields: _Object) -> App:
+    argv, env, cwd = fields.texts("argv"), fields.mapping("env"), fields.text("cwd")
+    if not argv or not argv[0]:
+        raise ConfigError("app.argv: must name a program")
+    if any(not name or "=" in name for name in env):
+        raise ConfigError("app.env: a variable's name is not empty and has no '='")
+    if not cwd.startswith("/"):
+        raise ConfigError("app.cwd: must be absolute")
+    uid, gid = fields.number("uid", 0, _MAX_ID), fields.number("gid", 0, _MAX_ID)
+    return App(argv=argv, env=env, cwd=cwd, uid=uid, gid=gid)
+
+
+def _egress(fields: _Object | None) -> Egress | None:
+    if fields is None:
+        return None
+    return Egress(proxy_port=fields.port("proxy_port"), allow=fields.texts("allow"), deny=fields.texts("deny"))
+
+
+def _ingress(root: _Object) -> tuple[Ingress, ...]:
+    ports = tuple(
+        _Object(value, f"ingress[{index}]", {"listen_port"}).port("listen_port")
+        for index, value in enumerate(root.elements("ingress"))
+    )
+    if len(set(ports)) != len(ports):
+        raise ConfigError("ingress: a port occurs twice")
+    return tuple(Ingress(listen_port=port) for port in ports)
+
+
+def _kms_proxy(fields: _Object | None) -> KmsProxy | None:
+    if fields is None:
+        return None
+    return KmsProxy(listen_port=fields.port("listen_port"), endpoints=fields.mapping("endpoints"))
+
+
+def _api(fields: _Object | None) -> Api | None:
+    return None if fields is None else Api(listen_port=fields.port("listen_port"))
+
+
+def _text(value: object, place: str) -> str:
+    if not isinstance(value, str):
+        raise ConfigError(f"{place}: must be a text")
+    if "\0" in value:
+        raise ConfigError(f"{place}: has a NUL character")
+    try:
+        value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise ConfigError(f"{place}: is not Unicode text, nor escaped bytes") from None
+    return value
+
+
+def _value(value: object) -> object:
+    # True equals 1 in Python, and 1.0 does too; neither is the number 1 in a file.
+    return value if type(value) is int else None
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields: dict[str, object] = {}
+    for key, value in pairs:
+        if key in fields:
+            raise ConfigError(f"{key}: occurs twice")
+        fields[key] = value
+    return fields

@@ -1,0 +1,1 @@
+"""PID 1 of the enclave: from the kernel's first process to the app, and to the power-off."""

@@ -1,0 +1,164 @@
+"""The enclave's life: prepared, served, the app run, its end told, power off.
+
+    reporting nursery   reaper, status and log servers, heartbeat, signals: to the very end
+      └ services nursery   relays and the like, up before the app starts; one that fails ends the app
+          └ app            its end ends the services
+
+Whatever goes wrong once the status is served becomes a Fatal status that the parent can read. Only what
+breaks before that, or the reporting itself, leaves this module as an exception; ``init`` then has the last
+word.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+import trio
+
+from enclaver_runtime import config as configuration
+from enclaver_runtime.config import ConfigError
+from enclaver_runtime.enclave import app, heartbeat
+from enclaver_runtime.enclave.console import Console
+from enclaver_runtime.enclave.filesystems import RootError
+from enclaver_runtime.enclave.launch import LaunchError
+from enclaver_runtime.enclave.log_server import LogServer
+from enclaver_runtime.enclave.proxy_environment import with_proxy
+from enclaver_runtime.enclave.reaper import Reaper
+from enclaver_runtime.enclave.services import Provider, select
+from enclaver_runtime.enclave.status_server import StatusServer
+from enclaver_runtime.protocol import log, status
+from enclaver_runtime.protocol.status import Exited, Fatal, Signaled, Status
+
+#: After the app's end: for the log's readers to get the rest of it.
+DRAIN_SECONDS = 3.0
+
+#: After the last status: for a parent to connect, read it and hang up. Power goes off when it has, or then.
+ACKNOWLEDGE_SECONDS = 5.0
+
+#: Failures that are the image's fault and say all there is to say: no traceback.
+_PLAIN = (ConfigError, RootError, LaunchError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What the boot needs of the machine it is on; machine.py has the real one.
+
+    Args:
+        listen: gives a listener for a vsock port of the enclave.
+        connect: connects to a vsock CID and port, for the heartbeat.
+        prepare: sets the machine up for the app: mounts, network, randomness; says on the console what it did.
+        read_config: gives the bytes of runtime.json.
+        root: the app's root folder.
+        providers: make what runs beside the app, by section of runtime.json.
+        grace: seconds between SIGTERM and SIGKILL.
+    """
+
+    listen: Callable[[int], trio.abc.Listener[trio.abc.Stream]]
+    connect: Callable[[int, int], Awaitable[trio.abc.Stream]]
+    prepare: Callable[[Console], None]
+    read_config: Callable[[], bytes]
+    root: str
+    providers: Mapping[str, Provider] = field(default_factory=dict)
+    grace: float = app.GRACE_SECONDS
+
+
+async def run(machine: Machine, console: Console) -> Status:
+    """Live the enclave's life on ``machine``; returns the last status when it is time to power off.
+
+    SIGTERM and SIGINT end the app, and so the enclave.
+
+    Raises:
+        OSError: status or log cannot be served, for want of vsock.
+        ExceptionGroup: that, or the reporting broke down.
+    """
+    statuses, logs = StatusServer(), LogServer()
+    pipe, output = os.pipe()
+    async with trio.open_nursery() as reporting:
+        reporting.start_soon(logs.collect, trio.lowlevel.FdStream(pipe))
+        # The log ends with its last writer: here, unless a process of the app cannot be killed.
+        with open(output, "wb", buffering=0):
+            await reporting.start(statuses.serve, machine.listen(status.PORT))
+            await reporting.start(logs.serve, machine.listen(log.PORT))
+            reporting.start_soon(_heartbeat, machine, console)
+            last = await _live(machine, console, output, reporting)
+        with trio.move_on_after(DRAIN_SECONDS):
+            await logs.drained()
+        statuses.publish(last)
+        console.say(describe(last))
+        with trio.move_on_after(ACKNOWLEDGE_SECONDS) as patience:
+            await statuses.acknowledged()
+        if patience.cancelled_caught:
+            console.say("nobody has read the status to its end")
+        reporting.cancel_scope.cancel()
+    return last
+
+
+async def _live(machine: Machine, console: Console, output: int, reporting: trio.Nursery) -> Status:
+    """From the preparation to the app's end; every failure on the way is a status."""
+    reaper, stop = Reaper(), trio.Event()
+    try:
+        await reporting.start(reaper.run)
+        await reporting.start(_stop_on_signals, stop, console)
+        machine.prepare(console)
+        config = configuration.parse(machine.read_config())
+        beside, missing = select(config, machine.providers)
+        for name in missing:
+            console.say(f"{name}: this runtime has no service for it")
+        async with trio.open_nursery() as services:
+            for service in beside:
+                await services.start(service)
+            last = await app.run(
+                with_proxy(config),
+                root=machine.root,
+                output=output,
+                reaper=reaper,
+                stop=stop,
+                grace=machine.grace,
+                started=lambda pid: console.say(f"app started, pid {pid}"),
+            )
+            services.cancel_scope.cancel()
+        return last
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent is to know.
+        cause = _unwrap(error)
+        if isinstance(cause, _PLAIN):
+            return Fatal(str(cause))
+        console.say("".join(traceback.format_exception(error)))
+        return Fatal(f"the runtime failed: {type(cause).__name__}: {cause}")
+
+
+async def _heartbeat(machine: Machine, console: Console) -> None:
+    console.say(await heartbeat.send(machine.connect))
+
+
+async def _stop_on_signals(
+    stop: trio.Event, console: Console, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as arrivals:
+        task_status.started()
+        async for number in arrivals:
+            console.say(f"{signal.Signals(number).name}: the app is asked to end")
+            stop.set()
+
+
+def _unwrap(error: Exception) -> Exception:
+    """The one exception in groups of one; nurseries wrap what leaves them."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def describe(last: Status) -> str:
+    """The last status as a line for the console."""
+    match last:
+        case Exited(code):
+            return f"app exited with code {code}"
+        case Signaled(number):
+            return f"app ended by signal {number}"
+        case Fatal(error):
+            return f"fatal: {error}"
+        case _:
+            return "app running"

@@ -1,0 +1,168 @@
+"""HTTP/1.1 over a stream: h11's events in and out, and one exchange between a client and an origin."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import cast
+
+import h11
+import trio
+
+from enclaver_runtime.protocol import connect
+from enclaver_runtime.protocol.connect import Refusal, Target
+
+_RECEIVE = 64 * 1024
+
+# A client that is still sending when it is hung up on would lose the response that says why (RFC 9112, 9.6).
+_LINGER_SECONDS = 2.0
+_LINGER_BYTES = 4 * 1024 * 1024
+
+_Event = h11.Request | h11.Response | h11.InformationalResponse | h11.Data | h11.EndOfMessage | h11.ConnectionClosed
+
+
+class HttpStream:
+    """A stream and h11's state of it.
+
+    Failures of the stream are trio.BrokenResourceError, those of its peer's HTTP h11.RemoteProtocolError.
+    """
+
+    def __init__(self, stream: trio.SocketStream, role: type[h11.CLIENT] | type[h11.SERVER]) -> None:
+        self.stream = stream
+        self.state = h11.Connection(role, max_incomplete_event_size=connect.MAX_HEAD)
+
+    @property
+    def may_respond(self) -> bool:
+        """Whether a server's response has not begun."""
+        return self.state.our_state in (h11.IDLE, h11.SEND_RESPONSE)
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether request and response are complete, and another request may follow."""
+        return self.state.our_state is h11.DONE and self.state.their_state is h11.DONE
+
+    async def next_event(self) -> _Event:
+        """The peer's next event. Never to be called when h11 is paused."""
+        while (event := self.state.next_event()) is h11.NEED_DATA:
+            await self.receive_more()
+        return cast(_Event, event)
+
+    async def receive_more(self) -> None:
+        """Give h11 what the peer sends next, or its end."""
+        self.state.receive_data(bytes(await self.stream.receive_some(_RECEIVE)))
+
+    async def send(self, event: h11.Event) -> None:
+        """Send ``event``."""
+        if data := self.state.send(event):
+            await self.stream.send_all(data)
+
+    async def linger(self) -> None:
+        """End the output, then ignore input for a while, so that the peer reads what it was sent."""
+        await self.stream.send_eof()
+        received = 0
+        with trio.move_on_after(_LINGER_SECONDS):
+            while received < _LINGER_BYTES and (data := await self.stream.receive_some(_RECEIVE)):
+                received += len(data)
+
+
+class End(Enum):
+    """How an exchange ended, as far as the client's connection is concerned."""
+
+    REUSE = auto()
+    """The next request may come."""
+    CLOSE = auto()
+    """The response is complete, the request is not."""
+    RESET = auto()
+    """The response was begun and cannot be completed, or the client has gone."""
+    SWITCH = auto()
+    """Both sides speak another protocol from now on."""
+
+
+class Exchange:
+    """One request, whose head was read, to its origin; and the response back, as they come."""
+
+    def __init__(self, client: HttpStream, origin: HttpStream, request: h11.Request, target: Target, host: str) -> None:
+        self._client = client
+        self._origin = origin
+        self._request = request
+        self._head = connect.upstream_request(request, target, host)
+        self._begun = False
+        self._end: End | Refusal = End.RESET
+
+    async def run(self) -> End | Refusal:
+        """Relay until the response is complete or a side has failed; a Refusal when none was begun.
+
+        Closes nothing. Raises no failure of either side.
+        """
+        # Before anything is read: to h11, a response before its request is not even an error of the origin's.
+        listening = await self._to_origin(self._head)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._send_request, listening, nursery.cancel_scope)
+            self._end = await self._relay_response()
+            nursery.cancel_scope.cancel()
+        if self._end is End.REUSE and not self._client.is_reusable:
+            return End.CLOSE
+        return self._end
+
+    async def _send_request(self, listening: bool, scope: trio.CancelScope) -> None:
+        try:
+            while True:
+                event = await self._client.next_event()
+                if isinstance(event, h11.EndOfMessage):
+                    break
+                # An origin that no longer listens may still say why; the rest of the request is for nobody.
+                listening = listening and await self._to_origin(event)
+            if listening:
+                await self._to_origin(event)
+            # The next request waits its turn; that the client has gone away shows here.
+            await self._client.receive_more()
+        except h11.RemoteProtocolError as error:
+            self._fail(Refusal(error.error_status_hint, str(error)))
+            scope.cancel()
+        except (h11.LocalProtocolError, trio.BrokenResourceError):
+            self._fail(End.RESET)
+            scope.cancel()
+
+    async def _to_origin(self, event: h11.Event) -> bool:
+        try:
+            await self._origin.send(event)
+        except trio.BrokenResourceError:
+            return False
+        return True
+
+    async def _relay_response(self) -> End | Refusal:
+        while True:
+            try:
+                event = await self._origin.next_event()
+            except (h11.RemoteProtocolError, trio.BrokenResourceError) as error:
+                what = str(error) or "it hung up"
+                return End.RESET if self._begun else Refusal(502, f"the origin sent no valid response: {what}")
+            try:
+                if (end := await self._to_client(event)) is not None:
+                    return end
+            except (h11.LocalProtocolError, trio.BrokenResourceError):
+                # What a response says of itself may not be sayable to this client; that must not end PID 1.
+                return End.RESET
+
+    async def _to_client(self, event: _Event) -> End | None:
+        """Pass an event of the origin's on; what it ended, if anything."""
+        old_client = self._request.http_version < b"1.1"
+        if isinstance(event, h11.InformationalResponse):
+            if event.status_code == 101:
+                self._begun = True
+                await self._client.send(connect.client_information(event))
+                return End.SWITCH
+            # RFC 9110, 15.2: HTTP/1.0 has no such responses.
+            if not old_client:
+                await self._client.send(connect.client_information(event))
+        elif isinstance(event, h11.Response):
+            self._begun = True
+            await self._client.send(connect.client_response(event))
+        elif isinstance(event, h11.EndOfMessage):
+            await self._client.send(h11.EndOfMessage() if old_client else event)
+            return End.REUSE
+        else:
+            await self._client.send(event)
+        return None
+
+    def _fail(self, end: End | Refusal) -> None:
+        self._end = End.RESET if self._begun else end

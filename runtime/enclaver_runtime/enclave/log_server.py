@@ -1,0 +1,57 @@
+"""The app's log: collected from its pipe, kept in the ring, told to every reader."""
+
+from __future__ import annotations
+
+import trio
+
+from enclaver_runtime.enclave.broadcast import Broadcast
+from enclaver_runtime.protocol.log import LogRing
+
+#: As much as a pipe holds.
+_COLLECT = 64 * 1024
+
+#: What a reader is sent at once: it can fall behind by that much before it loses anything.
+_SEND = 16 * 1024
+
+
+class LogServer:
+    """Collects and serves the log. The app waits for :meth:`collect` only, and that for nobody."""
+
+    def __init__(self, ring: LogRing | None = None) -> None:
+        self._feed = _LogFeed(ring or LogRing())
+        self._broadcast = Broadcast(self._feed)
+
+    async def collect(self, pipe: trio.abc.ReceiveStream) -> None:
+        """Take the log from ``pipe`` until its end, which is the log's, and close it."""
+        async with pipe:
+            while data := await pipe.receive_some(_COLLECT):
+                self._feed.ring.append(data)
+                self._broadcast.wake()
+        self._feed.ended = True
+        self._broadcast.wake()
+
+    async def serve(
+        self,
+        listener: trio.abc.Listener[trio.abc.Stream],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve until cancelled; see :meth:`Broadcast.serve`."""
+        await self._broadcast.serve(listener, task_status=task_status)
+
+    async def drained(self) -> None:
+        """Wait until the log has ended, and every reader has got everything or has left."""
+        await self._broadcast.settled()
+
+
+class _LogFeed:
+    def __init__(self, ring: LogRing) -> None:
+        self.ring = ring
+        self.ended = False
+
+    @property
+    def start(self) -> int:
+        return self.ring.start
+
+    def read(self, position: int) -> tuple[bytes, int]:
+        return self.ring.read(position, _SEND)

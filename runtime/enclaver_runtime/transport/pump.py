@@ -1,0 +1,153 @@
+"""Bytes both ways between two connected sockets, until both directions have ended or one side has failed.
+
+A direction that ends is passed on as what it is: the other side's input ends, while the opposite direction
+goes on. A failure is not an end: both sides are then reset, where their sockets can say so (TCP), so that
+what was cut off is not taken for complete.
+
+A side that takes no more may still have said why: a server refuses an upload, answers and closes. So when
+sending to it fails, what it has sent is passed on first, while what is meant for it is discarded.
+
+When one direction has ended, the other may have nobody left to talk to, which shows in no read. Two things
+end it then: the hang-up (POLLHUP) that a socket reports when its peer has closed it altogether, and silence.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import struct
+
+import trio
+
+#: What one direction holds at most, in bytes.
+BUFFER = 256 * 1024
+
+#: Seconds of silence after which a connection of which one direction has ended is over.
+HALF_OPEN_SECONDS = 600.0
+
+# What it begins with: most connections carry little, and thousands of them are to be cheap.
+_FIRST_BUFFER = 16 * 1024
+
+_RESET = struct.pack("ii", 1, 0)
+
+
+async def pump(
+    left: trio.SocketStream,
+    right: trio.SocketStream,
+    *,
+    buffer_size: int = BUFFER,
+    half_open: float = HALF_OPEN_SECONDS,
+    hold: float = 0.0,
+) -> bool:
+    """Relay until both directions have ended (True), or a side has failed or gone away (False).
+
+    A socket's failures raise nothing. The caller closes both streams, in any case.
+
+    Args:
+        half_open: seconds of silence after one direction's end that end the other one.
+        hold: for a ``right`` that knows no half-close: the left side's end is not passed on, but ends the
+            connection after so many seconds of silence.
+    """
+    return await _Pump(left, right, buffer_size=buffer_size, half_open=half_open, hold=hold).run()
+
+
+def reset(stream: trio.SocketStream) -> None:
+    """Make the coming close a reset, on TCP; other sockets have none, and are closed as ever."""
+    if stream.socket.family in (socket.AF_INET, socket.AF_INET6):
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+
+
+class _SinkError(OSError):
+    """Sending has failed."""
+
+
+class _Pump:
+    def __init__(
+        self, left: trio.SocketStream, right: trio.SocketStream, *, buffer_size: int, half_open: float, hold: float
+    ) -> None:
+        self._left = left
+        self._right = right
+        self._buffer_size = buffer_size
+        self._half_open = half_open
+        self._hold = hold
+        self._ended = 0
+        self._failed = False
+        self._draining = False
+        self._last_bytes = 0.0
+
+    async def run(self) -> bool:
+        self._last_bytes = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._direction, self._left, self._right, self._hold, nursery)
+            nursery.start_soon(self._direction, self._right, self._left, 0.0, nursery)
+        if self._failed:
+            reset(self._left)
+            reset(self._right)
+        return self._ended == 2
+
+    async def _direction(
+        self, source: trio.SocketStream, sink: trio.SocketStream, hold: float, nursery: trio.Nursery
+    ) -> None:
+        scope = nursery.cancel_scope
+        try:
+            await self._copy(source, sink)
+            if not hold:
+                sink.socket.shutdown(socket.SHUT_WR)
+        except _SinkError as error:
+            if not self._ended and not self._draining:
+                self._draining = True
+                # With EPIPE, the sink has ended its output in order: what it sent is complete.
+                self._failed = error.errno != errno.EPIPE
+                nursery.start_soon(self._end_at_silence, self._half_open, scope)
+                await self._discard(source, scope)
+                return
+            self._failed = True
+        except OSError:
+            self._failed = True
+        else:
+            self._ended += 1
+        if self._failed or self._draining or self._ended == 2:
+            scope.cancel()
+        else:
+            nursery.start_soon(self._end_at_hang_up, source, scope)
+            nursery.start_soon(self._end_at_silence, hold or self._half_open, scope)
+
+    async def _copy(self, source: trio.SocketStream, sink: trio.SocketStream) -> None:
+        receive_into, send = source.socket.recv_into, sink.socket.send
+        buffer = memoryview(bytearray(min(_FIRST_BUFFER, self._buffer_size)))
+        while size := await receive_into(buffer):
+            self._last_bytes = trio.current_time()
+            sent = 0
+            try:
+                while sent < size:
+                    sent += await send(buffer[sent:size])
+            except OSError as error:
+                raise _SinkError(error.errno, error.strerror) from error
+            if size == len(buffer) < self._buffer_size:
+                buffer = memoryview(bytearray(self._buffer_size))
+        self._last_bytes = trio.current_time()
+
+    async def _discard(self, source: trio.SocketStream, scope: trio.CancelScope) -> None:
+        # What is left unread would make a reset of the coming close, and that could overtake the last answer.
+        buffer = bytearray(_FIRST_BUFFER)
+        try:
+            while await source.socket.recv_into(buffer):
+                pass
+        except OSError:
+            self._failed = True
+            scope.cancel()
+
+    async def _end_at_silence(self, seconds: float, scope: trio.CancelScope) -> None:
+        """End it when neither bytes nor an end have come for so long, from either side."""
+        while (left := self._last_bytes + seconds - trio.current_time()) > 0:
+            await trio.sleep(left)
+        scope.cancel()
+
+    async def _end_at_hang_up(self, stream: trio.SocketStream, scope: trio.CancelScope) -> None:
+        # A socket at its end of input is readable for ever. An epoll without events still tells of a hang-up,
+        # and is itself a file that can be waited for.
+        with select.epoll(1) as hang_up:
+            hang_up.register(stream.socket.fileno(), 0)
+            await trio.lowlevel.wait_readable(hang_up.fileno())
+        scope.cancel()

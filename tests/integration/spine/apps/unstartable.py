@@ -1,0 +1,1 @@
+#!/app/no_interpreter.py

@@ -1,0 +1,113 @@
+"""What `package` refuses: one message that names what is wrong, and nothing in dist."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from tests.rules.repository import Repository
+
+pytestmark = pytest.mark.slow
+SCRIPT = "//files:script"
+IMAGE = 'enclave_image(name="enclave")'
+
+
+def refused(repository: Repository, folder: str, build: str, app: str = SCRIPT, manifest: str = "") -> str:
+    """Write an image, see it refused, and take it away: a BUILD file that Pants can't read spoils `::` for others."""
+    repository.image(folder, build, app=app, manifest=manifest)
+    try:
+        return repository.refused(f"{folder}:enclave")
+    finally:
+        shutil.rmtree(repository.root / folder)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "what"),
+    [
+        ("kms_proxy:\n  listen_port: 9999\n", "`kms_proxy`"),
+        ("api:\n  listen_port: 9999\n", "`api`"),
+        ("signature:\n  certificate: a.pem\n  key: b.pem\n", "`signature`"),
+    ],
+)
+def test_what_this_release_does_not_build(repository: Repository, manifest: str, what: str) -> None:
+    said = refused(repository, "later", IMAGE, manifest=manifest)
+    assert "later/enclaver.yaml:6:" in said
+    assert what in said
+
+
+@pytest.mark.parametrize(
+    ("app", "what"),
+    [
+        ("app:1", "`sources.app`"),
+        ("//server:lib", "`sources.app` of apps/enclaver.yaml: //server:lib is nothing that can be laid"),
+        ("//files:nothing", "(target)"),
+        ("//files:two", "/app/other.py, /app/run.py"),
+        ("//:kernel", "(enclave_kernel)"),
+        (":enclave", "(enclave_image)"),
+        ("//server:image", "(docker_image)"),
+        ("//files:no-such", "`sources.app` of apps/enclaver.yaml"),
+        ("//no/such/folder", "`sources.app` of apps/enclaver.yaml"),
+    ],
+)
+def test_apps(repository: Repository, app: str, what: str) -> None:
+    assert what in refused(repository, "apps", IMAGE, app)
+
+
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        ('base="//server:lib"', "the `base` of fields:enclave: //server:lib is no enclave_base"),
+        ('kernel="//:base"', "the `kernel` of fields:enclave: //:base is no enclave_kernel"),
+        ('architecture="aarch64"', "no base for aarch64"),
+        ('architecture="aarch64", base="//:base"', "no kernel for aarch64"),
+        ('architecture="aarch64", base="//:base", kernel="//:kernel"', "a kernel for x86_64, the image is for aarch64"),
+        ('architecture="riscv64"', "riscv64"),
+        ('app=""', "The `app` field in target fields:enclave is empty"),
+        ('base=" "', "The `base` field in target fields:enclave is empty"),
+        ('manifest=""', "The `manifest` field in target fields:enclave is empty"),
+        ('entrypoint=["run.py"]', "the entrypoint run.py is no"),
+        ('env={"A=B": "c"}', "cannot be the name of an environment variable"),
+        ('output_path="../out"', "outside the distribution folder"),
+    ],
+)
+def test_fields(repository: Repository, fields: str, what: str) -> None:
+    assert what in refused(repository, "fields", f'enclave_image(name="enclave", {fields})')
+
+
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        ("", "either `sources` or all of"),
+        ('config="a.json"', "either `sources` or all of"),
+        ('sources=["bzImage", "cmdline"], config="a.json"', "either `sources` or all of"),
+        ('source_lock="none.json", config="a.json", toolchain="//:base"', "`source_lock` is 'none.json'"),
+        (
+            'source_lock="a.json", config="a.json", toolchain=":k"',
+            "the `toolchain` of kernels:k: :k is no enclave_base",
+        ),
+        ('sources=["none*"]', "`sources` matches no file"),
+        ('sources=["bzImage", "other/bzImage"]', "files of the same name"),
+        ('sources=["cmdline"]', "bzImage"),
+        ('sources=["bzImage"]', "cmdline"),
+        ('sources=["bzImage", "cmdline"]', "aarch64"),
+    ],
+)
+def test_kernels(repository: Repository, fields: str, what: str) -> None:
+    repository.kernel("kernels/bzImage", 56, b"ARM\x64")
+    repository.kernel("kernels/other/bzImage", 0x202, b"HdrS")
+    repository.write("kernels/cmdline", "console=ttyS0")
+    repository.write("kernels/a.json", "{}")
+    build = f'enclave_kernel(name="k", {fields})\nenclave_image(name="enclave", kernel=":k")'
+    assert what in refused(repository, "kernels", build)
+
+
+def test_a_mirror_with_other_bytes(repository: Repository) -> None:
+    lock = json.loads((repository.root / "base.lock.json").read_bytes())
+    lock["packages"][0]["sha256"] = "0" * 64
+    repository.write("tampered/l.json", json.dumps(lock, sort_keys=True, separators=(",", ":")) + "\n")
+    build = 'enclave_base(name="b", lock="l.json")\nenclave_image(name="enclave", base=":b")'
+    said = refused(repository, "tampered", build)
+    assert "sha256" in said
+    assert "base" in said

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enclaver.build.manifest import load, report
+from enclaver.core.errors import EnclaverError
+from enclaver.core.manifest.document import MAX_BYTES
+from enclaver.core.manifest.problems import ManifestError
+
+TEXT = """\
+version: v1
+name: hello
+sources:
+  app: //app:server
+  odyn: image:1
+defaults: {cpu_count: 4}
+api: {listen_port: 9000}
+"""
+
+
+def written(folder: Path, text: str = TEXT, *, app_overridden: bool = False) -> Any:
+    manifest = folder / "enclaver.yaml"
+    manifest.write_text(text)
+    report(manifest, folder / "report.json", app_overridden=app_overridden)
+    return json.loads((folder / "report.json").read_bytes())
+
+
+def test_the_report(tmp_path: Path) -> None:
+    document = written(tmp_path)
+    notes, unsupported = document.pop("notes"), document.pop("unsupported")
+    assert document == {
+        "version": 1,
+        "name": "hello",
+        "target": None,
+        "app": {"kind": "address", "value": "//app:server"},
+        "defaults": {"cpu_count": 4, "memory_mb": 4096},
+    }
+    assert [note["key"] for note in notes] == ["target", "sources.odyn"]
+    (api,) = unsupported
+    assert (api["key"], api["line"], api["column"], api["cure"]) == ("api", 7, 1, "remove it")
+    assert api["message"].startswith("`api` (the attestation API)")
+    assert api["text"].startswith(f"{tmp_path}/enclaver.yaml:7:1: `api`")
+    assert notes[1]["text"].startswith(f"{tmp_path}/enclaver.yaml:5:3: note: `sources.odyn` is unused")
+
+
+def test_the_same_manifest_gives_the_same_bytes(tmp_path: Path) -> None:
+    written(tmp_path)
+    first = (tmp_path / "report.json").read_bytes()
+    written(tmp_path)
+    assert (tmp_path / "report.json").read_bytes() == first
+    assert first.endswith(b"}\n")
+
+
+def test_an_overridden_image_is_not_refused(tmp_path: Path) -> None:
+    text = "version: v1\nname: n\ntarget: a:b\nsources: {app: 'image:1'}\n"
+    document = written(tmp_path, text)
+    assert document["app"] == {"kind": "image", "value": "image:1"}
+    assert [remark["key"] for remark in document["unsupported"]] == ["sources.app"]
+    assert written(tmp_path, text, app_overridden=True)["unsupported"] == []
+
+
+def test_an_invalid_manifest_leaves_no_report(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"version"):
+        written(tmp_path, "name: n\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["enclaver.yaml"]
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    for path, words in ((tmp_path / "missing.yaml", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(EnclaverError, match=words) as caught:
+            load(path)
+        assert str(caught.value).startswith(str(path))
+
+
+def test_no_more_is_read_than_a_manifest_can_have(tmp_path: Path) -> None:
+    path = tmp_path / "enclaver.yaml"
+    with path.open("wb") as file:
+        file.truncate(MAX_BYTES * 1000)
+    with pytest.raises(ManifestError, match=r"manifest") as caught:
+        load(path)
+    assert "larger than" in str(caught.value)
+
+
+def test_a_report_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "enclaver.yaml").write_text(TEXT)
+    with pytest.raises(EnclaverError, match="cannot write"):
+        report(tmp_path / "enclaver.yaml", tmp_path / "no" / "report.json")

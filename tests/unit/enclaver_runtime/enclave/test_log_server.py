@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import trio
+
+from enclaver_runtime.enclave.log_server import LogServer
+from enclaver_runtime.protocol.log import LogRing
+from enclaver_runtime.transport import vsock
+
+
+async def read_all(path: str) -> bytes:
+    data = b""
+    async with await trio.open_unix_socket(path) as stream:
+        async for piece in stream:
+            data += piece
+    return data
+
+
+def test_two_readers_get_all_of_the_pipe_and_its_end(tmp_path: Path) -> None:
+    path = str(tmp_path / "vm")
+    results: list[bytes] = []
+
+    async def reader() -> None:
+        results.append(await read_all(f"{path}_1"))
+
+    async def main() -> None:
+        server = LogServer()
+        pipe, output = os.pipe()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(server.serve, vsock.listen_hybrid(path, 1))
+            async with trio.open_nursery() as readers:
+                readers.start_soon(server.collect, trio.lowlevel.FdStream(pipe))
+                readers.start_soon(reader)
+                os.write(output, b"hello\n")
+                await trio.sleep(0.01)
+                readers.start_soon(reader)
+                os.write(output, b"world\n")
+                os.close(output)
+            await server.drained()
+            assert await read_all(f"{path}_1") == b"hello\nworld\n"
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+    assert results == [b"hello\nworld\n"] * 2
+
+
+def test_a_reader_that_does_not_read_never_holds_the_app_up(tmp_path: Path) -> None:
+    path = str(tmp_path / "vm")
+    lines = b"".join(b"%07d\n" % number for number in range(200_000))
+
+    async def main() -> bytes:
+        server = LogServer(LogRing(16 * 1024))
+        pipe, output = os.pipe()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(server.serve, vsock.listen_hybrid(path, 1))
+            nursery.start_soon(server.collect, trio.lowlevel.FdStream(pipe))
+            async with await trio.open_unix_socket(f"{path}_1") as stalled, trio.lowlevel.FdStream(output) as app:
+                with trio.fail_after(20):
+                    await app.send_all(lines)
+                await app.aclose()
+                data = b""
+                async for piece in stalled:
+                    data += piece
+            nursery.cancel_scope.cancel()
+        return data
+
+    data = trio.run(main)
+    # What fitted into the socket, a gap, and the end.
+    assert len(data) < len(lines)
+    assert data[:1000] in lines
+    assert data.endswith(lines[-1000:])

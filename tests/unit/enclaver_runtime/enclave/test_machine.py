@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import codecs
+import os
+import resource
+import socket
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import cbor2
+import pytest
+
+from enclaver_runtime import config
+from enclaver_runtime.config import ConfigError
+from enclaver_runtime.enclave import entropy, machine
+from enclaver_runtime.enclave.console import Console
+from enclaver_runtime.transport import nsm_device, syscalls
+from tests.unit.enclaver_runtime.isolation import in_child, needs_root
+
+
+def prepare() -> list[str]:
+    """Run the real preparation; what it said on the console, without prefixes."""
+    with tempfile.TemporaryFile() as file:
+        machine.prepare(Console(file.fileno()))
+        file.seek(0)
+        return [line.split("] ", 1)[1] for line in file.read().decode().splitlines()]
+
+
+@needs_root
+def test_the_real_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them for real, in namespaces of their own and with a folder as PID 1's root."""
+
+    def scenario() -> tuple[list[str], list[str], str, tuple[int, int], bool]:
+        # Python would look for it in its library, which is out of reach in the new root.
+        codecs.lookup("ascii")
+        new = tempfile.mkdtemp()
+        os.mkdir(f"{new}/rootfs")
+        os.chroot(new)
+        os.chdir("/")
+        with tempfile.TemporaryFile(dir="/") as file:
+            machine.prepare(Console(file.fileno()))
+            file.seek(0)
+            said = [line.split("] ", 1)[1] for line in file.read().decode().splitlines()]
+        return (
+            said,
+            sorted(os.listdir("/rootfs")),
+            socket.gethostname(),
+            resource.getrlimit(resource.RLIMIT_NOFILE),
+            os.path.exists("/proc/self") and os.path.exists("/rootfs/proc/self"),
+        )
+
+    monkeypatch.setattr(nsm_device, "PATH", "/no/such/nsm")
+    # A container may lack the capability to raise its limit.
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    monkeypatch.setattr(machine, "_OPEN_FILES", limit)
+    said, root, name, files, proc = in_child(scenario, namespaces=True)
+    steps = [line for line in said if " not mounted: " not in line]
+    assert steps == [
+        "mounts",
+        "network",
+        "no security module: this enclave cannot prove what it is",
+        "security module",
+        "app root",
+    ]
+    assert root == ["dev", "etc", "proc", "sys", "tmp"]
+    assert (name, files, proc) == ("enclave", (limit, limit), True)
+
+
+def answer(request: bytes) -> bytes:
+    if cbor2.loads(request) == "GetRandom":
+        return cbor2.dumps({"GetRandom": {"random": b"seed"}})
+    return cbor2.dumps({"DescribePCR": {"lock": True, "data": b"\xab" * 48}})
+
+
+class Device:
+    """A security module without a device."""
+
+    def __enter__(self) -> Device:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def request(self, request: bytes) -> bytes:
+        return answer(request)
+
+
+def only_security_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = [step for step in machine._STEPS if step[0] == "security module"]
+    monkeypatch.setattr(machine, "_STEPS", steps)
+
+
+def test_a_security_module_seeds_and_is_asked_for_the_measurement(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    only_security_module(monkeypatch)
+    seeds: list[bytes] = []
+    (tmp_path / "nsm").touch()
+    monkeypatch.setattr(nsm_device, "PATH", str(tmp_path / "nsm"))
+    monkeypatch.setattr(nsm_device, "NsmDevice", Device)
+    monkeypatch.setattr(entropy, "credit", seeds.append)
+    assert prepare() == [*(f"PCR{index}={'ab' * 48}" for index in (0, 1, 2)), "security module"]
+    assert seeds == [b"seed"]
+
+
+def test_the_driver_is_loaded_when_the_kernel_lacks_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    only_security_module(monkeypatch)
+    loaded: list[str] = []
+    (tmp_path / "nsm.ko").touch()
+    monkeypatch.setattr(nsm_device, "PATH", str(tmp_path / "nsm"))
+    monkeypatch.setattr(machine, "NSM_MODULE", str(tmp_path / "nsm.ko"))
+    monkeypatch.setattr(syscalls, "load_module", loaded.append)
+    prepare()
+    assert loaded == [str(tmp_path / "nsm.ko")]
+
+
+def test_runtime_json_is_read_to_its_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "runtime.json"
+    monkeypatch.setattr(config, "PATH", str(path))
+    read = machine.machine(Console()).read_config
+    with pytest.raises(ConfigError, match=r"runtime\.json cannot be read: No such file"):
+        read()
+    path.write_bytes(b" " * (config.MAX_SIZE + 10))
+    with suppress(ConfigError):
+        assert len(read()) == config.MAX_SIZE + 1
+        config.parse(read())

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import trio
+import trio.abc
+from hypothesis import given
+from hypothesis import strategies as st
+from trio.testing import MockClock, memory_stream_pair, trio_test
+
+from enclaver_runtime.parent import reader
+from enclaver_runtime.protocol.status import Exited, Fatal, Running, Status, StatusError, format_line
+
+
+@pytest.fixture
+def fast_clock() -> MockClock:
+    return MockClock(autojump_threshold=0)
+
+
+class Scripted:
+    """An enclave whose every connection sends the next script's pieces and is then closed."""
+
+    def __init__(self, *scripts: Sequence[bytes]) -> None:
+        self.scripts = list(scripts)
+        self.timeouts: list[float] = []
+
+    async def connect(self, port: int, timeout: float) -> trio.abc.Stream:
+        self.timeouts.append(timeout)
+        if not self.scripts:
+            await trio.sleep(timeout)
+            raise TimeoutError("nobody listens")
+        pieces = self.scripts.pop(0)
+        ours, theirs = memory_stream_pair()
+        for piece in pieces:
+            await theirs.send_all(piece)
+        await theirs.send_eof()
+        return ours
+
+
+def _read(*scripts: Sequence[bytes]) -> tuple[Status, list[Status]]:
+    seen: list[Status] = []
+
+    async def main() -> Status:
+        return await reader.read_status(Scripted(*scripts).connect, 17000, on_status=seen.append)
+
+    return trio.run(main, clock=MockClock(autojump_threshold=0)), seen
+
+
+@given(st.data(), st.text(max_size=60))
+def test_statuses_are_read_however_they_are_cut(data: st.DataObject, text: str) -> None:
+    stream = format_line(Running()) + format_line(Fatal(text))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
+    pieces = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    final, seen = _read([piece for piece in pieces if piece])
+    assert isinstance(final, Fatal)
+    assert seen == [Running(), final]
+
+
+def test_a_stream_that_ends_early_is_opened_again() -> None:
+    line = format_line(Exited(3))
+    # The half line of the first connection must not be joined to the second's.
+    final, seen = _read([format_line(Running()), line[:5]], [], [format_line(Running()), line])
+    assert final == Exited(3)
+    assert seen == [Running(), Running(), Exited(3)]
+
+
+def test_what_follows_the_final_status_is_not_looked_at() -> None:
+    assert _read([format_line(Exited(0)) + b""])[0] == Exited(0)
+
+
+def test_something_else_is_an_error() -> None:
+    with pytest.raises(StatusError, match="not JSON"):
+        _read([b"HTTP/1.1 200 OK\r\n"])
+
+
+@trio_test
+async def test_attempts_grow_with_the_boot(fast_clock: MockClock) -> None:
+    enclave = Scripted()
+    with trio.move_on_after(100):
+        await reader.connect_patiently(enclave.connect, 1)
+    assert enclave.timeouts[0] == 0.2
+    assert enclave.timeouts[-1] == 5.0
+    assert enclave.timeouts == sorted(enclave.timeouts)
+    assert 20 < len(enclave.timeouts) < 60
+
+
+@trio_test
+async def test_a_refusal_is_tried_again(fast_clock: MockClock) -> None:
+    attempts = [0]
+
+    async def connect(port: int, timeout: float) -> trio.abc.Stream:
+        attempts[0] += 1
+        if attempts[0] < 5:
+            raise ConnectionRefusedError
+        return memory_stream_pair()[0]
+
+    await reader.connect_patiently(connect, 1)
+    assert attempts == [5]
+
+
+@trio_test
+async def test_the_log_is_copied_to_its_end(fast_clock: MockClock) -> None:
+    copied: list[bytes] = []
+    notes: list[float] = []
+
+    async def sink(data: bytes) -> None:
+        copied.append(data)
+
+    enclave = Scripted([b"one\n", b"two"], [b"again"])
+    await reader.copy_log(enclave.connect, 17001, sink, on_data=lambda: notes.append(trio.current_time()))
+    assert b"".join(copied) == b"one\ntwo"
+    assert len(notes) == len(copied) + 1
+    assert len(enclave.timeouts) == 1
+
+
+@trio_test
+async def test_a_log_that_breaks_has_ended(fast_clock: MockClock) -> None:
+    copied: list[bytes] = []
+
+    async def sink(data: bytes) -> None:
+        copied.append(data)
+
+    class Broken(trio.abc.Stream):
+        async def receive_some(self, max_bytes: int | None = None) -> bytes:
+            if copied:
+                raise trio.BrokenResourceError
+            return b"a line"
+
+        async def send_all(self, data: object) -> None: ...
+        async def wait_send_all_might_not_block(self) -> None: ...
+        async def aclose(self) -> None: ...
+
+    async def connect(port: int, timeout: float) -> trio.abc.Stream:
+        return Broken()
+
+    await reader.copy_log(connect, 17001, sink, on_data=lambda: None)
+    assert copied == [b"a line"]
+
+
+@trio_test
+async def test_a_sink_that_fails_is_heard(fast_clock: MockClock) -> None:
+    async def sink(data: bytes) -> None:
+        raise BrokenPipeError("the reader is gone")
+
+    with pytest.raises(BrokenPipeError, match="gone"):
+        await reader.copy_log(Scripted([b"x"]).connect, 17001, sink, on_data=lambda: None)

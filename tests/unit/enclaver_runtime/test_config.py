@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enclaver_runtime import config
+
+APP: dict[str, Any] = {
+    "argv": ["/usr/bin/python3.11", "/app/server.pex"],
+    "env": {"PATH": "/usr/bin"},
+    "cwd": "/app",
+    "uid": 1000,
+    "gid": 1000,
+}
+FULL: dict[str, Any] = {
+    "version": 1,
+    "app": APP,
+    "egress": {"proxy_port": 10000, "allow": ["example.com:443"], "deny": []},
+    "ingress": [{"listen_port": 8000}, {"listen_port": 8443}],
+    "kms_proxy": {"listen_port": 9999, "endpoints": {"us-east-1": "kms.example.com"}},
+    "api": {"listen_port": 9000},
+}
+
+
+def parse(document: object) -> config.Config:
+    return config.parse(json.dumps(document).encode())
+
+
+def changed(place: str, value: object) -> dict[str, Any]:
+    """FULL with the value at ``place`` (``app.uid``) replaced, or removed when ``value`` is Ellipsis."""
+    document: dict[str, Any] = json.loads(json.dumps(FULL))
+    at: Any = document
+    *parents, last = place.split(".")
+    for name in parents:
+        at = at[int(name) if name.isdecimal() else name]
+    if value is ...:
+        del at[last]
+    else:
+        at[int(last) if last.isdecimal() else last] = value
+    return document
+
+
+def test_everything_is_read() -> None:
+    assert parse(FULL) == config.Config(
+        app=config.App(
+            argv=("/usr/bin/python3.11", "/app/server.pex"),
+            env={"PATH": "/usr/bin"},
+            cwd="/app",
+            uid=1000,
+            gid=1000,
+        ),
+        egress=config.Egress(proxy_port=10000, allow=("example.com:443",), deny=()),
+        ingress=(config.Ingress(8000), config.Ingress(8443)),
+        kms_proxy=config.KmsProxy(listen_port=9999, endpoints={"us-east-1": "kms.example.com"}),
+        api=config.Api(listen_port=9000),
+    )
+
+
+def test_what_is_not_asked_for_is_none() -> None:
+    read = parse({"version": 1, "app": APP, "egress": None, "ingress": [], "kms_proxy": None, "api": None})
+    assert (read.egress, read.ingress, read.kms_proxy, read.api) == (None, (), None, None)
+
+
+def test_bytes_that_are_not_utf_8_come_as_escaped_surrogates() -> None:
+    assert parse(changed("app.argv", ["/app/\udcff"])).app.argv == ("/app/\udcff",)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("version", 2, "version: 2 is not 1"),
+        ("version", True, "version: True is not 1"),
+        ("version", 1.0, "version: 1.0 is not 1"),
+        ("version", ..., "version: is missing"),
+        ("more", 1, "more: is not a key"),
+        ("app", ..., "app: is missing"),
+        ("app", None, "app: must be an object"),
+        ("app.more", 1, "app.more: is not a key"),
+        ("app.argv", [], "app.argv: must name a program"),
+        ("app.argv", [""], "app.argv: must name a program"),
+        ("app.argv", "x", "app.argv: must be a list"),
+        ("app.argv", ["x", 1], r"app.argv\[1\]: must be a text"),
+        ("app.argv", ["x\0"], r"app.argv\[0\]: has a NUL"),
+        ("app.argv", ["\ud800"], r"app.argv\[0\]: is not Unicode"),
+        ("app.env", [], "app.env: must be an object"),
+        ("app.env", {"A": 1}, "app.env.A: must be a text"),
+        ("app.env", {"A=B": ""}, "app.env: a variable's name"),
+        ("app.env", {"": ""}, "app.env: a variable's name"),
+        ("app.cwd", "app", "app.cwd: must be absolute"),
+        ("app.uid", -1, "app.uid: must be a number"),
+        ("app.uid", 2**32 - 1, "app.uid: must be a number"),
+        ("app.gid", "0", "app.gid: must be a number"),
+        ("egress", [], "egress: must be an object"),
+        ("egress.proxy_port", 0, "egress.proxy_port: must be a number from 1 to 65535"),
+        ("egress.proxy_port", 65536, "egress.proxy_port: must be a number from 1 to 65535"),
+        ("egress.deny", ..., "egress.deny: is missing"),
+        ("ingress", None, "ingress: must be a list"),
+        ("ingress.0", 8000, r"ingress\[0\]: must be an object"),
+        ("ingress.1.tls", {}, r"ingress\[1\].tls: is not a key"),
+        ("ingress.1.listen_port", 8000, "ingress: a port occurs twice"),
+        ("kms_proxy.endpoints", {"a": None}, "kms_proxy.endpoints.a: must be a text"),
+        ("api.listen_port", None, "api.listen_port: must be a number"),
+    ],
+)
+def test_anything_else_is_refused(place: str, value: object, message: str) -> None:
+    with pytest.raises(config.ConfigError, match=message):
+        parse(changed(place, value))
+
+
+@pytest.mark.parametrize("data", [b"", b"null", b"[]", b"{", b"\xff", b"[" * 100_000, b'{"version":1,"version":1}'])
+def test_what_is_no_document_is_refused(data: bytes) -> None:
+    with pytest.raises(config.ConfigError):
+        config.parse(data)
+
+
+def test_a_long_file_is_refused_unread() -> None:
+    with pytest.raises(config.ConfigError, match="bytes long"):
+        config.parse(b" " * (config.MAX_SIZE + 1))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+PLACES = ["app", "app.argv", "app.env", "app.uid", "egress", "ingress", "ingress.0", "kms_proxy.endpoints", "api"]
+
+
+@given(st.sampled_from(PLACES), JSON)
+def test_any_value_anywhere_is_refused_or_read(place: str, value: object) -> None:
+    with suppress(config.ConfigError):
+        parse(changed(place, value))

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+import trio
+from trio.testing import trio_test
+
+from enclaver_runtime.transport.pump import pump
+from tests.unit.enclaver_runtime.net import read_all, tcp_pair, unix_pair
+
+Pair = tuple[trio.SocketStream, trio.SocketStream]
+
+
+async def tcp() -> Pair:
+    return await tcp_pair()
+
+
+async def unix() -> Pair:
+    return unix_pair()
+
+
+class Relay:
+    """A client and a server with a pump between them."""
+
+    def __init__(self, client: trio.SocketStream, server: trio.SocketStream) -> None:
+        self.client = client
+        self.server = server
+        self.scope = trio.CancelScope()
+        self.done = trio.Event()
+        self.complete: bool | None = None
+
+
+@asynccontextmanager
+async def relaying(left: Pair, right: Pair, **options: float) -> AsyncIterator[Relay]:
+    relay = Relay(left[0], right[0])
+
+    async def run() -> None:
+        with relay.scope:
+            async with left[1], right[1]:
+                relay.complete = await pump(left[1], right[1], **options)  # type: ignore[arg-type]  # Sizes are whole.
+        relay.done.set()
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run)
+            async with relay.client, relay.server:
+                yield relay
+            nursery.cancel_scope.cancel()
+
+
+KINDS = [pytest.param((tcp, unix), id="in"), pytest.param((unix, tcp), id="out"), pytest.param((tcp, tcp), id="tcp")]
+Kinds = tuple[Callable[[], Awaitable[Pair]], Callable[[], Awaitable[Pair]]]
+kinds = pytest.mark.parametrize("kinds", KINDS)
+
+
+@kinds
+@trio_test
+async def test_each_end_is_passed_on_while_the_other_direction_goes_on(kinds: Kinds) -> None:
+    async with relaying(await kinds[0](), await kinds[1]()) as relay:
+        await relay.client.send_all(b"question")
+        await relay.client.send_eof()
+        assert await read_all(relay.server) == b"question"
+        await trio.sleep(0.01)
+        assert not relay.done.is_set()
+        await relay.server.send_all(b"answer")
+        await relay.server.send_eof()
+        assert await read_all(relay.client) == b"answer"
+        await relay.done.wait()
+    assert relay.complete is True
+
+
+@pytest.mark.slow
+@kinds
+@trio_test
+async def test_much_goes_both_ways_at_once_in_small_buffers_and_large(kinds: Kinds) -> None:
+    up, down = bytes(range(256)) * 20_000, bytes(range(255, -1, -1)) * 20_000
+    async with relaying(await kinds[0](), await kinds[1]()) as relay, trio.open_nursery() as nursery:
+        received: dict[str, bytes] = {}
+
+        async def send(stream: trio.SocketStream, data: bytes) -> None:
+            await stream.send_all(data)
+            await stream.send_eof()
+
+        async def receive(name: str, stream: trio.SocketStream) -> None:
+            received[name] = await read_all(stream)
+
+        nursery.start_soon(send, relay.client, up)
+        nursery.start_soon(send, relay.server, down)
+        nursery.start_soon(receive, "up", relay.server)
+        nursery.start_soon(receive, "down", relay.client)
+    assert received == {"up": up, "down": down}
+    assert relay.complete is True
+
+
+@trio_test
+async def test_a_slow_reader_holds_the_writer_up_and_little_is_buffered() -> None:
+    async with relaying(unix_pair(), unix_pair()) as relay:
+        sent = 0
+        with trio.move_on_after(0.2):
+            while True:
+                sent += await relay.client.socket.send(bytes(65536))
+        assert sent < 2_000_000
+        with trio.move_on_after(0.2) as quiet:
+            received = 0
+            while received < sent:
+                received += len(await relay.server.receive_some())
+        assert not quiet.cancelled_caught
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+@trio_test
+async def test_a_reset_is_passed_on_as_one(side: str) -> None:
+    async with relaying(await tcp_pair(), await tcp_pair()) as relay:
+        failing, other = (relay.client, relay.server) if side == "client" else (relay.server, relay.client)
+        await failing.send_all(b"half of ")
+        assert await other.receive_some() == b"half of "
+        failing.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        await failing.aclose()
+        with pytest.raises(trio.BrokenResourceError):
+            await read_all(other)
+        await relay.done.wait()
+    assert relay.complete is False
+
+
+@trio_test
+async def test_a_reset_after_an_end_is_noticed_though_nothing_moves() -> None:
+    async with relaying(await tcp_pair(), unix_pair()) as relay:
+        await relay.client.send_eof()
+        assert await read_all(relay.server) == b""
+        relay.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        await relay.client.aclose()
+        await relay.done.wait()
+    assert relay.complete is False
+
+
+@trio_test
+async def test_a_client_that_closes_altogether_loses_nothing_and_ends_it() -> None:
+    async with relaying(unix_pair(), await tcp_pair()) as relay:
+        await relay.client.send_all(b"last words")
+        await relay.client.aclose()
+        assert await read_all(relay.server) == b"last words"
+        await relay.done.wait()
+    assert relay.complete is False
+
+
+@pytest.mark.parametrize("kind", [tcp, unix])
+@trio_test
+async def test_the_last_words_of_a_side_that_takes_no_more_are_passed_on(kind: Callable[[], Awaitable[Pair]]) -> None:
+    async with relaying(await tcp_pair(), await kind()) as relay, trio.open_nursery() as nursery:
+
+        async def upload() -> None:
+            with suppress(trio.BrokenResourceError):
+                while True:
+                    await relay.client.send_all(bytes(65536))
+
+        nursery.start_soon(upload)
+        assert await relay.server.receive_some()
+        await relay.server.send_all(b"too much")
+        await relay.server.aclose()
+        assert await relay.client.receive_some() == b"too much"
+        await relay.done.wait()
+
+
+@trio_test
+async def test_silence_after_an_end_ends_it() -> None:
+    async with relaying(await tcp_pair(), await tcp_pair(), half_open=0.1) as relay:
+        await trio.sleep(0.15)
+        await relay.client.send_eof()
+        for _ in range(3):
+            await trio.sleep(0.06)
+            await relay.server.send_all(b"x")
+        assert not relay.done.is_set()
+        await relay.done.wait()
+        assert await read_all(relay.client) == b"xxx"
+    assert relay.complete is False
+
+
+@trio_test
+async def test_without_half_close_an_end_is_held_back_and_then_ends_it() -> None:
+    async with relaying(await tcp_pair(), unix_pair(), hold=0.1) as relay:
+        await relay.client.send_all(b"q")
+        await relay.client.send_eof()
+        assert await relay.server.receive_some() == b"q"
+        for _ in range(3):
+            with trio.move_on_after(0.06) as open_still:
+                await relay.server.receive_some()
+            assert open_still.cancelled_caught
+            await relay.server.send_all(b"a")
+        assert await read_all(relay.server) == b""
+        assert await read_all(relay.client) == b"aaa"
+        await relay.done.wait()
+
+
+@trio_test
+async def test_without_half_close_both_ends_end_it_at_once() -> None:
+    async with relaying(await tcp_pair(), unix_pair(), hold=100) as relay:
+        await relay.server.send_eof()
+        assert await read_all(relay.client) == b""
+        await relay.client.send_eof()
+        assert await read_all(relay.server) == b""
+        await relay.done.wait()
+    assert relay.complete is True
+
+
+@trio_test
+async def test_cancelling_closes_both_sides() -> None:
+    async with relaying(unix_pair(), unix_pair()) as relay:
+        await relay.client.send_all(b"x")
+        assert await relay.server.receive_some() == b"x"
+        relay.scope.cancel()
+        assert await read_all(relay.server) == b""
+        assert await read_all(relay.client) == b""
+    assert relay.complete is None

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from enclaver.util_rules.report import parse_report
+
+REPORT: dict[str, Any] = {
+    "version": 1,
+    "name": "hello",
+    "target": None,
+    "app": {"kind": "address", "value": ":server"},
+    "defaults": {"cpu_count": 2, "memory_mb": 4096},
+    "notes": [{"text": "x.yaml:1:1: note: unused"}],
+    "unsupported": [],
+}
+
+
+def test_an_address_is_the_app() -> None:
+    report = parse_report(json.dumps(REPORT).encode())
+    assert (report.name, report.app_address, report.notes, report.unsupported) == (
+        "hello",
+        ":server",
+        ("x.yaml:1:1: note: unused",),
+        (),
+    )
+
+
+def test_an_image_is_no_address() -> None:
+    report = parse_report(json.dumps({**REPORT, "app": {"kind": "image", "value": "app:1"}}).encode())
+    assert report.app_address is None
+
+
+def test_another_version_is_refused() -> None:
+    with pytest.raises(ValueError, match="version 2"):
+        parse_report(json.dumps({**REPORT, "version": 2}).encode())
