@@ -8,28 +8,39 @@ from __future__ import annotations
 import http.client
 import re
 import ssl
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
 CHUNK: Final = 1 << 18
+#: Seconds before a transfer that may yet succeed is tried again: a mirror that is busy, or a network that is changing,
+#: is mostly back within them.
+PAUSES: Final = (0.5, 1.0, 2.0, 4.0)
 _CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]+)-[0-9]+/(?:[0-9]+|\*)")
 
 
 class TransferError(Exception):
     """A transfer that did not give what was asked for; ``str()`` is the reason in a few words.
 
-    With ``again`` true the same place is worth another try: the connection broke or stalled after it had
-    answered. What had come by then was written.
+    With ``again`` true the same place is worth another try: it refused the connection or its name was not found,
+    which passes when a network is busy, or the connection broke or stalled after it had answered. What had come by
+    then was written.
     """
 
     def __init__(self, reason: str, *, again: bool = False) -> None:
         super().__init__(reason)
         self.again = again
+
+
+def _sleep(seconds: float) -> bool:
+    time.sleep(seconds)
+    return False
 
 
 class _Body(Protocol):
@@ -104,7 +115,9 @@ def fetch(
         reason = error.reason
         if isinstance(reason, TimeoutError):
             raise TransferError(f"no connection within {timeout:g} s") from error
-        raise TransferError(str(getattr(reason, "strerror", None) or reason)) from error
+        # A certificate that is refused now is refused in a second too.
+        passing = isinstance(reason, OSError) and not isinstance(reason, ssl.SSLCertVerificationError)
+        raise TransferError(str(getattr(reason, "strerror", None) or reason), again=passing) from error
     except TimeoutError as error:
         raise TransferError(f"it stalled for {timeout:g} s", again=True) from error
     except (http.client.HTTPException, OSError, ValueError) as error:
@@ -113,11 +126,30 @@ def fetch(
 
 def read(url: str, *, size: int | None = None, limit: int, timeout: float) -> bytes:
     """All that ``url`` serves, in memory; for indexes, which are small. Arguments and errors as of ``fetch``."""
-    from io import BytesIO
-
     out = BytesIO()
-    fetch(url, out, have=0, size=size, limit=limit, timeout=timeout)
+
+    def transfer() -> None:
+        _restart(out)
+        fetch(url, out, have=0, size=size, limit=limit, timeout=timeout)
+
+    persist(transfer)
     return out.getvalue()
+
+
+def persist(
+    transfer: Callable[[], None], *, pauses: Sequence[float] = PAUSES, wait: Callable[[float], bool] = _sleep
+) -> None:
+    """Do ``transfer`` until it succeeds, fails for good, or has failed once more often than there are pauses.
+
+    ``wait`` spends a pause of so many seconds; true ends it all. Raises TransferError, the last one.
+    """
+    for pause in pauses:
+        try:
+            return transfer()
+        except TransferError as error:
+            if not error.again or wait(pause):
+                raise
+    return transfer()
 
 
 def _restart(out: BinaryIO) -> None:

@@ -27,7 +27,6 @@ from enclaver.system.download import TransferError
 
 PARALLEL: Final = 6
 TIMEOUT: Final = 30.0
-TRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +53,21 @@ class Fetcher:
     Args:
         cache: the cache folder; made when it is not there.
         timeout: seconds to wait for a connection and for each next byte.
+        pauses: seconds before each further try of a place.
         progress: told one line for every finished item.
     """
 
-    def __init__(self, cache: Path, *, timeout: float = TIMEOUT, progress: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        cache: Path,
+        *,
+        timeout: float = TIMEOUT,
+        pauses: Sequence[float] = download.PAUSES,
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
         self._cache = cache
         self._timeout = timeout
+        self._pauses = tuple(pauses)
         self._progress = progress or (lambda _: None)
         self._stop = threading.Event()
 
@@ -128,16 +136,17 @@ class Fetcher:
         """Bring ``part`` to be the item; returns the name of the place that had it."""
         reasons: list[str] = []
         for name, locate in item.places:
-            for attempt in range(1, TRIES + 1):
-                try:
-                    self._transfer(item, locate(), part)
-                    return name
-                except TransferError as error:
-                    if self._stop.is_set():
-                        raise _CancelledError from error
-                    if not error.again or attempt == TRIES:
-                        reasons.append(f"{name}: {error}")
-                        break
+
+            def transfer(locate: Callable[[], str] = locate) -> None:
+                self._transfer(item, locate(), part)
+
+            try:
+                download.persist(transfer, pauses=self._pauses, wait=self._stop.wait)
+                return name
+            except TransferError as error:
+                if self._stop.is_set():
+                    raise _CancelledError from error
+                reasons.append(f"{name}: {error}")
         tried = "\n".join(f"    {reason}" for reason in reasons) or "    there is no mirror to ask"
         raise EnclaverError(
             f"{item.label} (sha256 {item.sha256}, {item.size} bytes) could not be fetched:\n{tried}",

@@ -17,6 +17,7 @@ WHEELS = "wheels"
 WHEEL_LOCK = "runtime.lock"
 KERNEL = "kernel"
 KERNEL_LOCK = "source.lock.json"
+KERNEL_SOURCE = "source"
 KERNEL_CONFIG = "kernel.config"
 REPORT = "manifest.json"
 APP = "app"
@@ -45,31 +46,24 @@ def read_manifest(manifest: Digest, path: str, *, app_overridden: bool) -> Stage
 
 def fetch_debian(lock: Digest, what: str, mirrors: Tuple[str, ...]) -> Stage:
     """Fetch a lock's packages: ``debian.lock.json`` in, ``debs/`` out."""
-    return Stage(
-        name="fetch_debian",
-        argv=(
-            *("--lock", DEBIAN_LOCK, "--output", DEBS, "--cache", _DOWNLOADS_PATH),
-            *(word for mirror in mirrors for word in ("--mirror", mirror)),
-        ),
-        inputs=(lock,),
-        description=f"Fetch the packages of {what}",
-        output_directories=(DEBS,),
-        caches=_DOWNLOADS,
-        network=True,
-    )
+    return _fetch("fetch_debian", lock, DEBIAN_LOCK, DEBS, f"Fetch the packages of {what}", mirrors)
 
 
 def fetch_kernel_source(lock: Digest, what: str, mirrors: Tuple[str, ...]) -> Stage:
     """Fetch the kernel's source package: ``source.lock.json`` in, ``source/`` out."""
+    return _fetch("fetch_kernel_source", lock, KERNEL_LOCK, KERNEL_SOURCE, f"Fetch the source of {what}", mirrors)
+
+
+def _fetch(name: str, lock: Digest, path: str, output: str, description: str, mirrors: Tuple[str, ...]) -> Stage:
     return Stage(
-        name="fetch_kernel_source",
+        name=name,
         argv=(
-            *("--lock", KERNEL_LOCK, "--output", "source", "--cache", _DOWNLOADS_PATH),
+            *("--lock", path, "--output", output, "--cache", _DOWNLOADS_PATH),
             *(word for mirror in mirrors for word in ("--mirror", mirror)),
         ),
         inputs=(lock,),
-        description=f"Fetch the source of {what}",
-        output_directories=("source",),
+        description=description,
+        output_directories=(output,),
         caches=_DOWNLOADS,
         network=True,
     )
@@ -108,7 +102,7 @@ def build_kernel(packages: Tuple[Digest, Digest], source: Tuple[Digest, Digest],
         name="kernel",
         argv=(
             *("--toolchain-lock", DEBIAN_LOCK, "--debs", DEBS),
-            *("--source-lock", KERNEL_LOCK, "--source", "source"),
+            *("--source-lock", KERNEL_LOCK, "--source", KERNEL_SOURCE),
             *("--config", KERNEL_CONFIG, "--output", KERNEL),
             *("--progress", f".cache/progress/{progress.FILE}"),
         ),

@@ -59,7 +59,8 @@ class Checkout:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+        # What was said last comes first where a report is cut.
+        assert done.returncode == 0, "\n".join(reversed((done.stdout + done.stderr).splitlines()))
         return self.folder / "dist" / "examples.hello" / "enclave.eif"
 
     def change(self, path: str, before: str, after: str) -> None:

@@ -41,14 +41,24 @@ def only_file(folder: Path) -> Path:
     return found[0]
 
 
+def fetch_arguments(doc: str | None) -> argparse.Namespace:
+    """Parse what a stage is given that fetches from Debian's archive: --lock, --output, --cache and --mirror."""
+    options = parser(doc)
+    options.add_argument("--lock", type=Path, required=True)
+    options.add_argument("--output", type=Path, required=True)
+    options.add_argument("--cache", type=Path, required=True)
+    options.add_argument("--mirror", action="append", default=[])
+    return options.parse_args()
+
+
 def say(line: str) -> None:
-    """Report progress on standard error, a line at once."""
-    print(line, file=sys.stderr, flush=True)
+    """Report progress on standard output, a line at once: what is on standard error is the refusal alone."""
+    print(line, flush=True)
 
 
 @contextmanager
 def reporter(path: Path | None) -> Iterator[Callable[[str], None]]:
-    """Yield a function that reports a line at once: on standard error, and at the end of a file if one is given."""
+    """Yield a function that reports a line at once: on standard output, and at the end of a file if one is given."""
     if path is None:
         yield say
         return

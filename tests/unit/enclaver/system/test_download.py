@@ -113,13 +113,15 @@ def test_redirects_are_followed_to_http_only(mirror: Mirror, url: str, tmp_path:
 def test_nobody_there() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        with pytest.raises(TransferError, match="Connection refused"):
+        with pytest.raises(TransferError, match="Connection refused") as error:
             fetch(f"http://127.0.0.1:{taken.getsockname()[1]}/x")
+    assert error.value.again
 
 
 def test_a_name_that_does_not_exist() -> None:
-    with pytest.raises(TransferError):
+    with pytest.raises(TransferError) as error:
         fetch("http://nowhere.invalid/x")
+    assert error.value.again
 
 
 @pytest.mark.slow
@@ -129,6 +131,51 @@ def test_nobody_who_answers() -> None:
         mute.listen()
         with pytest.raises(TransferError, match=r"stalled|no connection within"):
             fetch(f"http://127.0.0.1:{mute.getsockname()[1]}/x")
+
+
+class Attempts:
+    """A transfer that fails so many times, and the pauses that were spent on it."""
+
+    def __init__(self, failures: int, *, again: bool = True, stop: bool = False) -> None:
+        self.made = 0
+        self.waited: list[float] = []
+        self._failures, self._again, self._stop = failures, again, stop
+
+    def transfer(self) -> None:
+        self.made += 1
+        if self.made <= self._failures:
+            raise TransferError(f"failure {self.made}", again=self._again)
+
+    def wait(self, seconds: float) -> bool:
+        self.waited.append(seconds)
+        return self._stop
+
+
+def test_a_passing_failure_is_tried_again_after_each_pause() -> None:
+    attempts = Attempts(2)
+    download.persist(attempts.transfer, pauses=(1.0, 2.0), wait=attempts.wait)
+    assert (attempts.made, attempts.waited) == (3, [1.0, 2.0])
+
+
+def test_the_last_failure_is_the_one_that_is_told() -> None:
+    attempts = Attempts(9)
+    with pytest.raises(TransferError, match="failure 3"):
+        download.persist(attempts.transfer, pauses=(1.0, 2.0), wait=attempts.wait)
+    assert attempts.waited == [1.0, 2.0]
+
+
+def test_a_lasting_failure_is_not_tried_again() -> None:
+    attempts = Attempts(1, again=False)
+    with pytest.raises(TransferError, match="failure 1"):
+        download.persist(attempts.transfer, wait=attempts.wait)
+    assert attempts.waited == []
+
+
+def test_a_pause_that_is_ended_ends_the_tries() -> None:
+    attempts = Attempts(1, stop=True)
+    with pytest.raises(TransferError, match="failure 1"):
+        download.persist(attempts.transfer, wait=attempts.wait)
+    assert attempts.made == 1
 
 
 def test_what_is_no_http_is_refused() -> None:

@@ -42,7 +42,7 @@ def cache(tmp_path: Path) -> Path:
 
 def fetch(cache: Path, *items: Item, timeout: float = 0.2) -> list[bytes]:
     lines: list[str] = []
-    fetcher = Fetcher(cache, timeout=timeout, progress=lines.append)
+    fetcher = Fetcher(cache, timeout=timeout, pauses=(0.0, 0.0), progress=lines.append)
     found = [path.read_bytes() for path in fetcher.fetch(items, cache.parent / "out")]
     assert len(lines) == len(items)
     return found
@@ -110,6 +110,28 @@ def test_a_stalled_mirror_is_tried_again_and_then_left(mirror: Mirror, cache: Pa
     assert [path for path, _ in mirror.requests] == ["/a", "/a", "/a", "/b"]
 
 
+def test_a_mirror_that_cannot_be_reached_for_a_moment_is_waited_for(mirror: Mirror, cache: Path) -> None:
+    mirror.files["/x"] = DATA
+    asked: list[float] = []
+
+    def locate() -> str:
+        asked.append(0)
+        # Its name is not found at first, as in a network that is just coming up.
+        return f"{mirror.root}/x" if len(asked) > 2 else "http://nowhere.invalid/x"
+
+    assert fetch(cache, Item("dash=1.0", SHA256, len(DATA), (("mirror", locate),))) == [DATA]
+    assert len(asked) == 3
+
+
+def test_one_failure_ends_the_pauses_of_the_others(mirror: Mirror, cache: Path) -> None:
+    mirror.files["/busy"] = DATA
+    mirror.faults["/busy"] = ["503"] * 100
+    pauses = (3600.0,)
+    busy, gone = item(f"{mirror.root}/busy"), item(f"{mirror.root}/gone", data=b"x" * 3)
+    with pytest.raises(EnclaverError, match="gone: HTTP 404"):
+        Fetcher(cache, timeout=5, pauses=pauses).fetch([busy, gone], cache.parent / "out")
+
+
 def test_wrong_bytes_are_never_handed_out(mirror: Mirror, cache: Path) -> None:
     wrong = DATA[:-1] + b"X"
     mirror.files = {"/wrong": wrong, "/short": DATA[:-1], "/long": DATA + b"X", "/right": DATA}
@@ -157,7 +179,7 @@ def test_concurrent_runs_share_a_cache(mirror: Mirror, cache: Path) -> None:
 
     def run(number: int) -> None:
         wanted = item(f"{mirror.root}/x", data=big)
-        [path] = Fetcher(cache, timeout=1).fetch([wanted], cache.parent / f"out{number}")
+        [path] = Fetcher(cache, timeout=1, pauses=(0.0, 0.0)).fetch([wanted], cache.parent / f"out{number}")
         results.append(path.read_bytes())
 
     threads = [threading.Thread(target=run, args=(n,)) for n in range(6)]

@@ -147,4 +147,4 @@ def test_progress_goes_to_a_file_too(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert (tmp_path / "log").read_text() == "one\n"
     with program.reporter(None) as say:
         say("two")
-    assert capsys.readouterr().err == "one\ntwo\n"
+    assert capsys.readouterr() == ("one\ntwo\n", "")
