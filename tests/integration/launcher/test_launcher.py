@@ -56,8 +56,9 @@ class Launcher:
         self.lock.write_text("pex==2.1.137\n")
 
     def start(self, *arguments: str, program: str | Path = "./pants", cwd: Path | None = None) -> subprocess.Popen[str]:
+        # A run under nohup, or a script's background job, ignores signals, and its children would with it.
         return subprocess.Popen(
-            [program, *arguments],
+            ["env", "--default-signal=HUP,INT", program, *arguments],
             cwd=cwd or self.checkout,
             env=self.environment,
             stdout=subprocess.PIPE,
