@@ -43,11 +43,7 @@ class Spool:
             EnclaverError: it has fewer or more, the spool would grow beyond its limit, or can't be written.
         """
         offset = self._end
-        if size > self._limit - offset:
-            raise EnclaverError(
-                f"what is unpacked is more than {self._limit >> 20} MiB in all",
-                cure="Leave out what the enclave does not need, or let the app fetch it when it runs.",
-            )
+        self._check(size)
         left = size
         while left and (chunk := source.read(min(CHUNK, left))):
             self._write(chunk)
@@ -55,6 +51,26 @@ class Spool:
         if left or source.read(1):
             raise EnclaverError(f"holds {'fewer' if left else 'more'} than the {size} bytes that the archive claims")
         return FileContent(self._path, offset, size)
+
+    def append(self, chunk: bytes) -> None:
+        """Append bytes of a stream whose length nobody knows yet; ``whole`` says where they lie.
+
+        Raises:
+            EnclaverError: the spool would grow beyond its limit, or can't be written.
+        """
+        self._check(len(chunk))
+        self._write(chunk)
+
+    def whole(self) -> FileContent:
+        """Return all that was added so far as one content."""
+        return FileContent(self._path, 0, self._end)
+
+    def _check(self, size: int) -> None:
+        if size > self._limit - self._end:
+            raise EnclaverError(
+                f"what is unpacked is more than {self._limit >> 20} MiB in all",
+                cure="Leave out what the enclave does not need, or let the app fetch it when it runs.",
+            )
 
     def _write(self, chunk: bytes) -> None:
         rest = memoryview(chunk)

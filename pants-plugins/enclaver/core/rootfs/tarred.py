@@ -7,6 +7,7 @@ them. An archive ends with blocks of zeros.
 from __future__ import annotations
 
 import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -19,14 +20,22 @@ from enclaver.core.rootfs.tree import Tree
 
 # pax keywords under which GNU tar and bsdtar keep extended attributes, capabilities and access lists.
 _ATTRIBUTES: Final = ("SCHILY.xattr.", "LIBARCHIVE.xattr.", "SCHILY.acl.", "RHT.security.")
-_IGNORED: Final = {*(f"SCHILY.xattr.{name}" for name in IGNORED_XATTRS), "RHT.security.selinux"}
+_IGNORED: Final = {
+    *(f"{form}.xattr.{name}" for form in ("SCHILY", "LIBARCHIVE") for name in IGNORED_XATTRS),
+    "RHT.security.selinux",
+}
 # tar pads an archive to its record, which is 10 KiB, and larger only when it is told so (-b).
 _MOST_PADDING: Final = 1 << 20
 
 
+def attribute_keywords(keywords: Iterable[str]) -> list[str]:
+    """Return those of pax keywords that are extended attributes, which an image cannot hold; sorted."""
+    return sorted(key for key in keywords if key.startswith(_ATTRIBUTES) and key not in _IGNORED)
+
+
 def attributes(member: tarfile.TarInfo) -> list[str]:
-    """Return the pax keywords of a member's extended attributes, which an image cannot hold; sorted."""
-    return sorted(key for key in member.pax_headers if key.startswith(_ATTRIBUTES) and key not in _IGNORED)
+    """Return the pax keywords of a member's extended attributes; sorted."""
+    return attribute_keywords(member.pax_headers)
 
 
 def read(path: Path, spool: Spool, *, origin: str) -> Tree:

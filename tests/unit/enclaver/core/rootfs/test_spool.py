@@ -39,6 +39,17 @@ def test_a_bomb_is_refused_before_it_is_written(tmp_path: Path) -> None:
     assert (tmp_path / "spool").stat().st_size == 2 << 20
 
 
+def test_a_stream_of_unknown_length_is_appended(tmp_path: Path) -> None:
+    with Spool(tmp_path / "spool", limit=8) as spool:
+        assert spool.whole().size == 0
+        spool.append(b"one")
+        spool.append(b"two")
+        assert spool.whole().head(9) == b"onetwo"
+        with pytest.raises(EnclaverError, match="more than 0 MiB in all"):
+            spool.append(b"abc")
+        assert spool.add(io.BytesIO(b"xy"), 2).offset == 6
+
+
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
     with Spool(Path("/dev/full")) as spool, pytest.raises(EnclaverError, match="/dev: cannot write: No space left"):
         spool.add(io.BytesIO(b"x"), 1)

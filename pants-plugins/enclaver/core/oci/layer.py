@@ -1,0 +1,137 @@
+"""One layer: its blob unpacked and hashed in one pass, its members listed, its contents left where they lie.
+
+A layer without compression stays in its file; any other is unpacked once, as a whole, to a file of its own. What layers
+above overwrite is unpacked too: to leave it out, a layer would have to wait for all above it, and none does now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from enclaver.core.errors import EnclaverError
+from enclaver.core.oci import compression, digest
+from enclaver.core.oci.compression import Compression
+from enclaver.core.oci.digest import Digest
+from enclaver.core.oci.limits import Budget
+from enclaver.core.oci.stream import Chunks
+from enclaver.core.oci.tar_members import Member, members
+from enclaver.core.rootfs.entry import FileContent
+from enclaver.core.rootfs.spool import Spool
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer as an image names it.
+
+    Args:
+        label: names it in errors: ``layer 2 of 3``.
+        blob: its bytes.
+        digest: of the blob, where the image says one.
+        packed: how it is packed; None when its first bytes are to tell.
+        diff_id: the digest of what it unpacks to.
+    """
+
+    label: str
+    blob: FileContent
+    digest: Digest | None
+    packed: Compression | None
+    diff_id: Digest
+
+    @property
+    def origin(self) -> str:
+        """What entries of this layer name as what brought them: the same however the layer was packed."""
+        return f"layer:{self.diff_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """A layer's members, and the uncompressed tar file that their offsets are in."""
+
+    layer: Layer
+    members: list[Member]
+    content: FileContent
+
+    def part(self, member: Member) -> FileContent:
+        """Return a file's content."""
+        return FileContent(self.content.path, self.content.offset + member.offset, member.size)
+
+
+def read(layer: Layer, spool: Path, budget: Budget) -> Unpacked:
+    """Read a layer.
+
+    Args:
+        layer: which.
+        spool: the file for what it unpacks to; not made for one that is not compressed.
+        budget: of all layers together.
+
+    Raises:
+        EnclaverError: it is not what its digests say, is damaged, packed otherwise than it says, unpacks to too much,
+            or holds what no image may.
+    """
+    with _named(layer):
+        try:
+            return _read(layer, spool, budget)
+        except EnclaverError:
+            # Whatever else a layer suffers from: that it is not the one that was meant explains it.
+            _check_blob(layer)
+            raise
+
+
+def _read(layer: Layer, spool: Path, budget: Budget) -> Unpacked:
+    kind = compression.detect(layer.blob)
+    if layer.packed not in (None, kind):
+        raise EnclaverError(f"is {kind.value} where the image says {layer.packed and layer.packed.value}")
+    if kind is Compression.NONE:
+        return Unpacked(layer, _members(layer, kind, None, budget), layer.blob)
+    with Spool(spool) as out:
+        return Unpacked(layer, _members(layer, kind, out, budget), out.whole())
+
+
+@contextmanager
+def _named(layer: Layer) -> Iterator[None]:
+    try:
+        yield
+    except EnclaverError as error:
+        error.place = f"{layer.label}: {error.place}" if error.place else layer.label
+        raise
+
+
+def _check_blob(layer: Layer) -> None:
+    """Refuse a blob that is not what the image says, by a pass of its own."""
+    if layer.digest is not None:
+        digest.check(layer.digest, digest.of(layer.blob, layer.digest.algorithm).hex, "its blob")
+
+
+def _members(layer: Layer, kind: Compression, out: Spool | None, budget: Budget) -> list[Member]:
+    diff = layer.diff_id.hasher()
+    # Of what is not compressed both digests are one; hashing is half of the work then.
+    same = kind is Compression.NONE and layer.digest is not None and layer.digest.algorithm == layer.diff_id.algorithm
+    packed = layer.digest.hasher() if layer.digest is not None and not same else None
+
+    def chunks() -> Iterator[bytes]:
+        for chunk in compression.unpacked(layer.blob, kind, packed.update if packed else _ignore):
+            budget.take(len(chunk))
+            diff.update(chunk)
+            if out is not None:
+                out.append(chunk)
+            yield chunk
+
+    stream = Chunks(chunks())
+    found = []
+    for member in members(stream):
+        budget.take_entry()
+        found.append(member)
+    # What is behind the end is hashed with the rest, and must be padding: tar files cannot be joined by cat.
+    if any(chunk.strip(b"\0") for chunk in stream.drain()):
+        raise EnclaverError("there is more behind the tar file's end", cure="Make the layer anew.")
+    if layer.digest is not None:
+        digest.check(layer.digest, (packed or diff).hexdigest(), "its blob")
+    digest.check(layer.diff_id, diff.hexdigest(), "what it unpacks to (its diff_id)")
+    return found
+
+
+def _ignore(_chunk: bytes) -> None:
+    pass
