@@ -31,7 +31,7 @@ def boot(eif: Path) -> dict[str, float]:
     """Boot an image until its app's first line; return seconds by step, in order."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     start = time.perf_counter()
-    command = [sys.executable, str(enclaver.__file__), "run", str(eif), "--emulate", "--console"]
+    command = [sys.executable, str(enclaver.__file__), "run", str(eif), "--emulate", "--debug-mode"]
     steps: dict[str, float] = {}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
         assert process.stdout is not None

@@ -8,7 +8,7 @@ from pants.backend.python import target_types_rules as python_target_types_rules
 from pants.backend.python.util_rules import pex
 from pants.engine.target import Target
 
-from enclaver.goals import package
+from enclaver.goals import package, run
 from enclaver.target_types import EnclaveBaseTarget, EnclaveImageTarget, EnclaveKernelTarget
 from enclaver.util_rules import dependencies
 
@@ -20,6 +20,7 @@ def rules() -> Iterable[object]:
         *package.rules(),
         *pex.rules(),
         *python_target_types_rules.rules(),
+        *run.rules(),
     )
 
 

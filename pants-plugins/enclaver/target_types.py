@@ -7,6 +7,7 @@ from pants.engine.addresses import Address
 from pants.engine.target import (
     COMMON_TARGET_FIELDS,
     AsyncFieldMixin,
+    BoolField,
     Dependencies,
     DictStringToStringField,
     InvalidFieldException,
@@ -63,6 +64,9 @@ class AppField(TargetAddressField):
         The app is a `pex_binary` (unpacked, below `/app`), an `archive` (unpacked into `/app`), another target that
         `package` builds, or `files`, `resources` or what generates them: those lie in `/app` as they lie in the
         folder of their BUILD file.
+
+        An app that is one file, and that file the archive of a container image (of `docker save`, or an OCI archive),
+        is the whole root file system, and runs as the image says. So are `files` that make an OCI layout.
         """
     )
 
@@ -73,7 +77,8 @@ class BaseField(TargetAddressField):
         """
         The address of the `enclave_base` that the app's root file system starts from.
 
-        By default it is `[enclaver].default_base` for the image's architecture.
+        By default it is `[enclaver].default_base` for the image's architecture. An app that is a container image has no
+        use for it.
         """
     )
 
@@ -96,7 +101,8 @@ class EntrypointField(StringSequenceField):
         The command the enclave runs, in `/app`: the executable by its absolute path in the image, then its arguments.
         For example `["/usr/bin/python3.11", "/app/main.py"]`. No shell reads it.
 
-        By default a `pex_binary` runs on the base's Python, and an app with a single executable file is that file.
+        By default a `pex_binary` runs on the base's Python, an app with a single executable file is that file, and a
+        container image runs as its own `Entrypoint` and `Cmd` say.
         """
     )
 
@@ -106,6 +112,8 @@ class ArgsField(StringSequenceField):
     help = help_text(
         """
         Arguments that are added to the entrypoint, the default one too. They are measured in PCR0 and PCR2.
+
+        Those of a container image stand for its `Cmd`.
         """
     )
 
@@ -117,6 +125,20 @@ class EnvField(DictStringToStringField):
         Environment variables of the app, added to PATH, HOME and LANG. For example `{"LOG_LEVEL": "debug"}`.
 
         They are measured in PCR0 and PCR2, and everybody who has the image can read them: this is no place for secrets.
+        """
+    )
+
+
+class DropXattrsField(BoolField):
+    alias = "drop_xattrs"
+    default = False
+    value: bool
+    help = help_text(
+        """
+        Leave out the extended attributes of a container image's files, file capabilities among them.
+
+        A ramdisk cannot hold any. Without this, the first one in the image is an error that names its file: a program
+        that lacks a capability it was given may fail in ways that are hard to understand.
         """
     )
 
@@ -146,6 +168,7 @@ class EnclaveImageTarget(Target):
         EntrypointField,
         ArgsField,
         EnvField,
+        DropXattrsField,
         ArchitectureField,
     )
     help = help_text(

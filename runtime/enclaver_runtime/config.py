@@ -45,10 +45,22 @@ class Egress:
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """The PEM files that TLS is ended with: the chain, leaf first, and its key; absolute, in the enclave's root."""
+
+    cert_file: str
+    key_file: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ingress:
-    """A TCP port of the app that the parent forwards to; its vsock port has the same number."""
+    """A TCP port of the app that the parent forwards to; its vsock port has the same number.
+
+    With ``tls``, clients speak TLS, and the app gets what is in it.
+    """
 
     listen_port: int
+    tls: Tls | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +149,12 @@ class _Object:
     def text(self, key: str) -> str:
         return _text(self.values[key], self.prefix + key)
 
+    def path(self, key: str) -> str:
+        value = self.text(key)
+        if not value.startswith("/"):
+            raise ConfigError(f"{self.prefix}{key}: must be absolute")
+        return value
+
     def elements(self, key: str) -> list[object]:
         value = self.values[key]
         if not isinstance(value, list):
@@ -155,13 +173,11 @@ class _Object:
 
 
 def _app(fields: _Object) -> App:
-    argv, env, cwd = fields.texts("argv"), fields.mapping("env"), fields.text("cwd")
+    argv, env, cwd = fields.texts("argv"), fields.mapping("env"), fields.path("cwd")
     if not argv or not argv[0]:
         raise ConfigError("app.argv: must name a program")
     if any(not name or "=" in name for name in env):
         raise ConfigError("app.env: a variable's name is not empty and has no '='")
-    if not cwd.startswith("/"):
-        raise ConfigError("app.cwd: must be absolute")
     uid, gid = fields.number("uid", 0, _MAX_ID), fields.number("gid", 0, _MAX_ID)
     return App(argv=argv, env=env, cwd=cwd, uid=uid, gid=gid)
 
@@ -173,13 +189,21 @@ def _egress(fields: _Object | None) -> Egress | None:
 
 
 def _ingress(root: _Object) -> tuple[Ingress, ...]:
-    ports = tuple(
-        _Object(value, f"ingress[{index}]", {"listen_port"}).port("listen_port")
+    sections = tuple(
+        _ingress_port(_Object(value, f"ingress[{index}]", {"listen_port", "tls"}))
         for index, value in enumerate(root.elements("ingress"))
     )
-    if len(set(ports)) != len(ports):
+    if len({section.listen_port for section in sections}) != len(sections):
         raise ConfigError("ingress: a port occurs twice")
-    return tuple(Ingress(listen_port=port) for port in ports)
+    return sections
+
+
+def _ingress_port(fields: _Object) -> Ingress:
+    tls = fields.optional("tls", {"cert_file", "key_file"})
+    return Ingress(
+        listen_port=fields.port("listen_port"),
+        tls=None if tls is None else Tls(cert_file=tls.path("cert_file"), key_file=tls.path("key_file")),
+    )
 
 
 def _kms_proxy(fields: _Object | None) -> KmsProxy | None:

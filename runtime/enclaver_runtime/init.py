@@ -1,10 +1,10 @@
 #!/usr/bin/python3.11 -IS
 """The kernel's first process, installed as ``/init``: runs the runtime, has the last word, and powers off.
 
-Python is started isolated (-I: no environment, no user's folder) and without site (-S): what can be imported
-is the standard library and /usr/lib/enclaver, all of it measured. Whatever happens ends in a reboot, which
-is what ends an enclave on Nitro and, with ``-no-reboot``, in QEMU; where even that fails, PID 1's exit makes
-the kernel panic, and ``panic=30`` on its command line ends the enclave.
+Python is started isolated (-I: no environment, no user's folder) and without site (-S): what can be imported is the
+standard library, /usr/lib/enclaver and Debian's own packages of libraries, all of it measured. Whatever happens ends
+in a reboot, which is what ends an enclave on Nitro and, with ``-no-reboot``, in QEMU; where even that fails, PID 1's
+exit makes the kernel panic, and ``panic=30`` on its command line ends the enclave.
 """
 
 import os
@@ -12,6 +12,7 @@ import sys
 from contextlib import suppress
 
 _LIBRARY = "/usr/lib/enclaver"
+_DEBIAN_LIBRARY = "/usr/lib/python3/dist-packages"
 _RB_AUTOBOOT = 0x01234567
 
 
@@ -21,6 +22,7 @@ def main() -> None:
         _open_standard_files()
         sys.dont_write_bytecode = True
         sys.path.insert(0, _LIBRARY)
+        sys.path.append(_DEBIAN_LIBRARY)
         from enclaver_runtime.enclave.main import main as live
 
         live()

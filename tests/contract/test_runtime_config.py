@@ -33,6 +33,9 @@ def test_the_runtime_reads_it(name: str) -> None:
         document["app"]["gid"],
     )
     assert [one.listen_port for one in read.ingress] == [one["listen_port"] for one in document["ingress"]]
+    assert [one.tls and {"cert_file": one.tls.cert_file, "key_file": one.tls.key_file} for one in read.ingress] == [
+        one["tls"] for one in document["ingress"]
+    ]
     for name in ("egress", "kms_proxy", "api"):
         assert (getattr(read, name) is None) == (document[name] is None)
     if read.egress is not None:

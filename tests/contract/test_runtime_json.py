@@ -31,6 +31,7 @@ APPS = {
         4294967294,
     ),
     "denied": AppSpec(("/app/server",), {"A": "b"}, "/app", 1000, 1000),
+    "tls": AppSpec(("/app/server",), {}, "/app", 1000, 1000),
     "services": AppSpec(("/app/server",), {"A": "b"}, "/srv/app", 1, 2),
 }
 

@@ -46,7 +46,9 @@ enclave_kernel(name="kernel", sources=["bzImage", "cmdline"])
 enclave_base(name="base", lock="base.lock.json")
 """
 MANIFEST = "version: v1\nname: {name}\ntarget: {name}:1\nsources:\n  app: {app}\n"
-# Options of the Pants around this one are not for the nested one, but it may use the same caches.
+# Options of the Pants around this one, and where the PEX of these tests finds its modules, are not for the nested one;
+# but it may use the same caches.
+OTHERS = ("PANTS_", "PEX_", "__PEX_")
 KEPT = ("PANTS_LOCAL_STORE_DIR", "PANTS_NAMED_CACHES_DIR", "PANTS_PYTHON", "PANTS_VENV_CACHE")
 
 
@@ -99,17 +101,28 @@ class Repository:
         self.write(f"{folder}/enclaver.yaml", MANIFEST.format(name=folder, app=app) + manifest)
         self.write(f"{folder}/BUILD", build)
 
-    def pants(self, *arguments: str, daemon: bool = True) -> subprocess.CompletedProcess[str]:
+    def pants(
+        self, *arguments: str, daemon: bool = True, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run Pants by the checkout's launcher, in this repository."""
-        inherited = {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith("PANTS_")}
-        return subprocess.run(
+        with self.started(*arguments, daemon=daemon, environment=environment) as process:
+            output, errors = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+    def started(
+        self, *arguments: str, daemon: bool = True, environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
+        """Start Pants as the first of a group of processes, as a shell does it."""
+        inherited = {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(OTHERS)}
+        return subprocess.Popen(
             [self.root / "pants", *arguments],
             cwd=self.root,
-            env={**inherited, "PANTS_PANTSD": str(daemon).lower()},
+            env={**inherited, "PANTS_PANTSD": str(daemon).lower(), **(environment or {})},
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
+            process_group=0,
         )
 
     def succeeds(self, *arguments: str, daemon: bool = True) -> subprocess.CompletedProcess[str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.rules.repository import Repository
+from tests.certificates import Authority, ec_key
+from tests.rules.repository import MANIFEST, Repository
 
 pytestmark = pytest.mark.slow
 IMAGE = 'enclave_image(name="enclave")'
+TLS = "ingress:\n  - listen_port: 8443\n    tls:\n      key_file: cert/key.pem\n      cert_file: cert/chain.pem\n"
 APPS = {
     "pex": "//server:server",
     "loose": "//server:loose",
@@ -70,7 +72,10 @@ def test_files_lie_as_they_lie_below_their_target(packaged: Repository) -> None:
 def test_the_target_overrides_the_manifests_app_and_the_manifest_rules_the_rest(packaged: Repository) -> None:
     obeyed = packaged.obeyed("elsewhere")
     assert obeyed["app"]["env"]["A"] == "b"
-    assert (obeyed["egress"]["allow"], obeyed["ingress"]) == (["example.com"], [{"listen_port": 8000}])
+    assert (obeyed["egress"]["allow"], obeyed["ingress"]) == (
+        ["example.com"],
+        [{"listen_port": 8000, "tls": None}],
+    )
 
 
 def test_materials_name_what_brought_each_file(packaged: Repository) -> None:
@@ -111,3 +116,40 @@ def test_a_second_run_runs_nothing(packaged: Repository) -> None:
         "--backend-packages=['enclaver']", "package", "script:enclave", "neighbour:enclave", daemon=False
     )
     assert "Starting: " not in again.stderr
+
+
+def test_tls_files_are_found_beside_the_manifest_and_another_certificate_is_another_image(
+    repository: Repository,
+) -> None:
+    repository.image("tls", IMAGE, app="//files:script", manifest=TLS)
+    repository.write("other/enclaver.yaml", MANIFEST.format(name="tls", app="//files:script") + TLS)
+    repository.write("other/BUILD", 'enclave_image(name="enclave", output_path="other/enclave.eif")')
+    authority, server_key = Authority(), ec_key()
+    identity = authority.identity(server_key)
+    for folder in ("tls", "other"):
+        repository.write(f"{folder}/cert/chain.pem", b"# of " + folder.encode() + b"\n" + identity.chain)
+        repository.write(f"{folder}/cert/key.pem", identity.key)
+    repository.succeeds("package", "tls:enclave", "other:enclave")
+    assert repository.obeyed("tls")["ingress"] == [
+        {
+            "listen_port": 8443,
+            "tls": {"cert_file": "/etc/enclaver/tls/8443/cert.pem", "key_file": "/etc/enclaver/tls/8443/key.pem"},
+        }
+    ]
+    materials = repository.materials("tls")
+    assert {one["name"] for one in materials["inputs"] if one["kind"] == "file"} == {"cert/chain.pem", "cert/key.pem"}
+    (key,) = (
+        entry
+        for ramdisk in materials["ramdisks"]
+        for entry in ramdisk["entries"]
+        if entry["path"] == "etc/enclaver/tls/8443/key.pem"
+    )
+    assert (key["mode"], key["origin"]) == ("0400", "file:cert/key.pem")
+    before = repository.pcrs("tls")
+    assert repository.pcrs("other") == before
+    repository.write("tls/cert/chain.pem", authority.identity(server_key).chain)
+    said = repository.succeeds("package", "tls:enclave", "other:enclave").stderr
+    assert "Starting: Make the app ramdisk of tls:enclave" in said
+    assert "other:enclave" not in "".join(line for line in said.splitlines() if "Starting: " in line)
+    after = repository.pcrs("tls")
+    assert {name for name in before if before[name] != after[name]} == {"PCR0", "PCR2"}

@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from tests.certificates import ec_key, encrypted_pem
 from tests.rules.repository import Repository
 
 pytestmark = pytest.mark.slow
@@ -23,18 +24,32 @@ def refused(repository: Repository, folder: str, build: str, app: str = SCRIPT, 
         shutil.rmtree(repository.root / folder)
 
 
-@pytest.mark.parametrize(
-    ("manifest", "what"),
-    [
-        ("kms_proxy:\n  listen_port: 9999\n", "`kms_proxy`"),
-        ("api:\n  listen_port: 9999\n", "`api`"),
-        ("signature:\n  certificate: a.pem\n  key: b.pem\n", "`signature`"),
-    ],
-)
-def test_what_this_release_does_not_build(repository: Repository, manifest: str, what: str) -> None:
-    said = refused(repository, "later", IMAGE, manifest=manifest)
+def test_what_this_release_does_not_build(repository: Repository) -> None:
+    said = refused(repository, "later", IMAGE, manifest="signature:\n  certificate: a.pem\n  key: b.pem\n")
     assert "later/enclaver.yaml:6:" in said
-    assert what in said
+    assert "`signature`" in said
+
+
+TLS = "ingress:\n  - listen_port: 8443\n    tls:\n      key_file: tls/key.pem\n      cert_file: tls/chain.pem\n"
+
+
+def test_tls_files_that_are_not_there(repository: Repository) -> None:
+    said = refused(repository, "web", IMAGE, manifest=TLS)
+    for line, key, name in ((9, "key_file", "key.pem"), (10, "cert_file", "chain.pem")):
+        assert f"web/enclaver.yaml:{line}:7: `ingress[0].tls.{key}`: there is no file web/tls/{name} that Pants" in said
+    assert "pants_ignore" in said
+
+
+def test_tls_files_that_are_unfit(repository: Repository) -> None:
+    repository.write("web/tls/key.pem", encrypted_pem(ec_key()))
+    repository.write("web/tls/chain.pem", "no certificate\n")
+    said = refused(repository, "web", IMAGE, manifest=TLS)
+    assert (
+        "web/enclaver.yaml:9:7: `ingress[0].tls.key_file`: web/tls/key.pem: line 1: the private key is encrypted"
+        in said
+    )
+    assert "openssl pkey" in said
+    assert "web/enclaver.yaml:10:7: `ingress[0].tls.cert_file`: web/tls/chain.pem: holds no certificate in PEM" in said
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,8 @@ ELSEWHERE = {
     "enclaver.engine.by_get": "tests/rules",
     "enclaver.engine.by_name": "tests/unit/plugin/test_engine.py holds it to by_get; it runs on newer Pants only",
     "enclaver.goals.package": "tests/rules",
+    "enclaver.goals.run": "tests/rules",
+    "enclaver.util_rules.command": "tests/rules",
     "enclaver.util_rules.dependencies": "tests/rules",
     "enclaver.util_rules.image": "tests/rules",
     "enclaver.util_rules.parts": "tests/rules",

@@ -1,4 +1,4 @@
-"""Ramdisk 1: the app's root file system below ``/rootfs``, and the runtime.json that the enclave obeys."""
+"""Ramdisk 1: the app's root file system below ``/rootfs``; beside it, runtime.json and what else the runtime reads."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from enclaver.build import app_command, app_spec
+from enclaver.build import app_command, app_spec, image_app, ingress_tls
 from enclaver.build import manifest as manifest_file
-from enclaver.build.app_spec import AppItem
+from enclaver.build.app_spec import AppDescription, AppItem
 from enclaver.core.errors import EnclaverError
 from enclaver.core.manifest import requirements, runtime_config
+from enclaver.core.manifest.runtime_config import AppSpec
 from enclaver.core.python import pex
 from enclaver.core.rootfs import directory, elf, skeleton, tarred, zipped
 from enclaver.core.rootfs.entry import ORIGIN, Entry, Kind, content_sha256, printable
@@ -31,43 +32,60 @@ def app(*, tree: tuple[Path, Path], folder: Path, spec: Path, manifest: Path, ou
     """Make the app ramdisk.
 
     Args:
-        tree: archive and entries of the base.
+        tree: archive and entries of the base; an app that is an image has no use for it.
         folder: what the app is made of.
         spec: its description, as app_spec.load reads it.
-        manifest: the Enclaver manifest.
+        manifest: the Enclaver manifest; the files that it names lie in its folder.
         output: archive and entries to write.
 
     Raises:
-        EnclaverError: the manifest asks for what can't be built, the app doesn't fit the base or the
-            architecture, or there is nothing to run.
+        EnclaverError: the manifest asks for what can't be built or names files that are unfit, the app doesn't fit
+            the base or the architecture, or there is nothing to run.
     """
     described = app_spec.load(spec)
     parsed = manifest_file.load(manifest)
     requirements.check_buildable(parsed, app_overridden=True)
-    root, inputs = materials.load_tree(*tree)
+    tls, tls_inputs = ingress_tls.pack(parsed, manifest.parent)
     with (
         tempfile.TemporaryDirectory(prefix=".app-", dir=output[0].absolute().parent) as work,
         Spool(Path(work, "spool")) as spool,
     ):
-        skeleton.add(root)
-        pexes = []
-        for item in described.items:
-            is_pex = item.kind == "package" and pex.is_pex(folder / item.path)
-            brought, below = _read(folder / item.path, item, spool, is_pex=is_pex)
-            root.graft(brought, below)
-            inputs.append(_input(brought, item))
-            if is_pex:
-                pexes.append(f"/{_APP}/{item.laid_as}")
-        root.ensure_parents(origin=ORIGIN)
-        _check_architecture(root, described.architecture)
-        config = runtime_config.render(parsed, app_command.command(root, described, pexes))
+        if image := image_app.find(described, folder, Path(work)):
+            found = image_app.read(image, described, Path(work))
+            mode, uid, gid = found.folder
+            root, inputs, command = found.root, [found.source], found.spec
+        else:
+            mode, uid, gid = 0o755, 0, 0
+            root, inputs, command = _on_base(tree, folder, described, spool)
+        config = runtime_config.render(parsed, command)
         whole = Tree()
-        whole.add_directory(ROOTFS, origin=ORIGIN)
+        whole.add_directory(ROOTFS, mode=mode, uid=uid, gid=gid, origin=ORIGIN)
         whole.graft(root, ROOTFS)
         whole.add_file(runtime_config.PATH, config, origin=ORIGIN)
+        whole.graft(tls)
+        inputs += tls_inputs
         whole.ensure_parents(origin=ORIGIN)
         with atomic_outputs(output) as (archive, entries):
             materials.write_tree(whole, inputs, archive, entries)
+
+
+def _on_base(
+    tree: tuple[Path, Path], folder: Path, described: AppDescription, spool: Spool
+) -> tuple[Tree, list[Input], AppSpec]:
+    """Return the base with the app's items in it, what both are made of, and how the app is started."""
+    root, inputs = materials.load_tree(*tree)
+    skeleton.add(root)
+    pexes = []
+    for item in described.items:
+        is_pex = item.kind == "package" and pex.is_pex(folder / item.path)
+        brought, below = _read(folder / item.path, item, spool, is_pex=is_pex)
+        root.graft(brought, below)
+        inputs.append(_input(brought, item))
+        if is_pex:
+            pexes.append(f"/{_APP}/{item.laid_as}")
+    root.ensure_parents(origin=ORIGIN)
+    _check_architecture(root, described.architecture)
+    return root, inputs, app_command.command(root, described, pexes)
 
 
 def _read(path: Path, item: AppItem, spool: Spool, *, is_pex: bool) -> tuple[Tree, str]:

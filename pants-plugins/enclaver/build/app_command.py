@@ -16,11 +16,14 @@ from enclaver.core.rootfs.tree import Tree
 
 _APP: Final = skeleton.APP
 _PYTHON: Final = re.compile(r"usr/bin/python3\.(\d+)\Z")
+#: Where programs are looked for when nobody says.
+DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ENV: Final = {
     "HOME": f"/{skeleton.HOME}",
     "LANG": "C.UTF-8",
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "PATH": DEFAULT_PATH,
 }
+_OWNER: Final = (skeleton.APP_UID, skeleton.APP_GID)
 # The image is not written to, and a line that waits in a buffer is lost when the enclave ends.
 _PYTHON_ENV: Final = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
 _SHOWN: Final = 5
@@ -81,17 +84,28 @@ def _program(root: Tree, path: str, pexes: Sequence[str]) -> Entry:
             cure="Name a file of the image by its path from / on. " + _choice(_programs(root, pexes)),
         )
     found = lookup.resolve(root, path)
-    if found is None or not _runs(root, found):
+    if found is None or not may_execute(root, found, *_OWNER):
         raise EnclaverError(
             f"the entrypoint {printable(path)} is no file of the image that the app's user may execute",
             cure="Name one by its absolute path. " + _choice(_programs(root, pexes)),
         )
-    _check_format(root, path, found)
+    check_format(root, path, found, cwd=f"/{_APP}", owner=_OWNER)
     return found
 
 
-def _check_format(root: Tree, path: str, found: Entry) -> None:
-    """Refuse what Linux cannot execute: neither an ELF file nor a script, or one whose interpreter is missing."""
+def check_format(root: Tree, path: str, found: Entry, *, cwd: str, owner: tuple[int, int]) -> None:
+    """Refuse what Linux cannot execute.
+
+    Args:
+        root: the app's whole root file system.
+        path: how the program is called.
+        found: the file that this leads to.
+        cwd: the folder that the app starts in.
+        owner: whom it runs as, user and group.
+
+    Raises:
+        EnclaverError: it is neither an ELF file nor a script, or a script whose interpreter is missing.
+    """
     head = root.content(found).head(script.HEAD_SIZE)
     if elf.machine(head) is not None:
         return
@@ -103,8 +117,8 @@ def _check_format(root: Tree, path: str, found: Entry) -> None:
             cure="Let its first line name what runs it, such as #!/bin/sh.",
         )
     # A relative one is looked for from the folder that the app starts in.
-    runner = lookup.resolve(root, posixpath.join(f"/{_APP}", interpreter)) if interpreter else None
-    if runner is None or not _runs(root, runner):
+    runner = lookup.resolve(root, posixpath.join(cwd, interpreter)) if interpreter else None
+    if runner is None or not may_execute(root, runner, *owner):
         raise EnclaverError(
             f"the image has no {printable(interpreter) or 'interpreter'}, which the entrypoint's first line names",
             place=printable(path),
@@ -112,14 +126,16 @@ def _check_format(root: Tree, path: str, found: Entry) -> None:
         )
 
 
-def _runs(root: Tree, entry: Entry) -> bool:
-    """Whether the app's user may execute a file."""
+def may_execute(root: Tree, entry: Entry, uid: int, gid: int) -> bool:
+    """Whether a user may execute a file: root any that somebody may."""
     if entry.kind is not Kind.FILE:
         return False
     inode = root.inode(entry)
-    if inode.uid == skeleton.APP_UID:
+    if uid == 0:
+        return bool(inode.mode & 0o111)
+    if inode.uid == uid:
         return bool(inode.mode & 0o100)
-    return bool(inode.mode & (0o010 if inode.gid == skeleton.APP_GID else 0o001))
+    return bool(inode.mode & (0o010 if inode.gid == gid else 0o001))
 
 
 def _python(root: Tree) -> str | None:
@@ -138,7 +154,9 @@ def _programs(root: Tree, pexes: Sequence[str]) -> list[str]:
     return [
         f"/{entry.path}"
         for entry in root
-        if entry.path.startswith(f"{_APP}/") and not entry.path.startswith(unpacked) and _runs(root, entry)
+        if entry.path.startswith(f"{_APP}/")
+        and not entry.path.startswith(unpacked)
+        and may_execute(root, entry, *_OWNER)
     ]
 
 

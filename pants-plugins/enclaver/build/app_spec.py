@@ -36,13 +36,17 @@ class AppItem:
 
 @dataclass(frozen=True, slots=True)
 class AppDescription:
-    """An app: its items, and how it runs (``entrypoint`` is empty when the app is to say itself)."""
+    """An app: its items, and how it runs (``entrypoint`` is empty when the app is to say itself).
+
+    ``drop_xattrs``: leave out what a ramdisk cannot hold of an app that is an image.
+    """
 
     architecture: str
     items: tuple[AppItem, ...]
     entrypoint: tuple[str, ...]
     args: tuple[str, ...]
     env: dict[str, str]
+    drop_xattrs: bool = False
 
 
 def load(path: Path) -> AppDescription:
@@ -62,7 +66,8 @@ def load(path: Path) -> AppDescription:
 
 
 def _description(value: Any) -> AppDescription:
-    found = _object(value, {"version", "architecture", "items", "entrypoint", "args", "env"}, "the app")
+    keys = {"version", "architecture", "items", "entrypoint", "args", "env", "drop_xattrs"}
+    found = _object(value, keys, "the app")
     if found["version"] != VERSION:
         raise EnclaverError(f"app description of version {found['version']!r}, not {VERSION}", cure=_SAME_RELEASE)
     if not isinstance(found["items"], list):
@@ -73,6 +78,7 @@ def _description(value: Any) -> AppDescription:
         entrypoint=_texts(found["entrypoint"], "entrypoint"),
         args=_texts(found["args"], "args"),
         env=_env(found["env"]),
+        drop_xattrs=_flag(found["drop_xattrs"], "drop_xattrs"),
     )
 
 
@@ -84,6 +90,12 @@ def _item(value: Any, place: str) -> AppItem:
     check_path(item.path)
     check_path(item.laid_as)
     return item
+
+
+def _flag(value: Any, place: str) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(place)
+    return value
 
 
 def _env(value: Any) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Final
 
 from enclaver.core.debian import slim
 from enclaver.core.errors import EnclaverError
+from enclaver.core.python import slim as wheel_slim
 from enclaver.core.python import wheel
 from enclaver.core.rootfs import directory
 from enclaver.core.rootfs.entry import ORIGIN, Entry, Kind, content_sha256
@@ -24,9 +25,8 @@ from enclaver.system.atomic import atomic_outputs
 LIBRARY: Final = "usr/lib/enclaver"
 _PACKAGE: Final = "enclaver_runtime"
 _INIT: Final = f"{_PACKAGE}/init.py"
-# The parent instance's side of the runtime, and the wheels' own tests: nothing in the enclave imports them.
+# The parent instance's side of the runtime: nothing in the enclave imports it.
 _NOT_IN_ENCLAVE: Final = ("parent",)
-_TESTS: Final = frozenset({"tests", "_tests"})
 _MODULE: Final = "nsm.ko"
 # What the kernel and the runtime mount things on. The kernel opens /dev/console before anything is mounted.
 _FOLDERS: Final = (
@@ -97,8 +97,7 @@ def _add_wheels(root: Tree, wheels: Path, lock: Path, spool: Spool) -> list[Inpu
             )
         name, version = wheel.identity(path)
         inputs.append(Input("wheel", name, digest, content.size, version))
-        wanted = (entry for entry in wheel.read(path, spool) if not _TESTS.intersection(entry.path.split("/")))
-        root.graft(Tree(wanted), LIBRARY)
+        root.graft(Tree(entry for entry in wheel.read(path, spool) if wheel_slim.is_in_runtime(entry.path)), LIBRARY)
     return inputs
 
 

@@ -41,9 +41,10 @@ def report(manifest_path: Path, output: Path, *, app_overridden: bool = False) -
     """Write what the rules need to know of a manifest as JSON.
 
     ``{"version": 1, "name", "target": str|null, "app": {"kind": "address"|"image", "value"}, "defaults":
-    {"cpu_count", "memory_mb"}, "notes": [Remark], "unsupported": [Remark]}``, where Remark is ``{"key", "line",
-    "column", "message", "cure": str|null, "text"}`` and ``text`` is the whole of it, ready to be shown. Lines and
-    columns count from 1.
+    {"cpu_count", "memory_mb"}, "files": [File], "notes": [Remark], "unsupported": [Remark]}``. A Remark is ``{"key",
+    "line", "column", "message", "cure": str|null, "text"}``, and ``text`` is the whole of it, ready to be shown. A File
+    is one that the image is made of: ``{"key", "line", "column", "path"}``, the path relative to the manifest's folder.
+    Lines and columns count from 1.
 
     Args:
         manifest_path: the manifest.
@@ -66,11 +67,17 @@ def report(manifest_path: Path, output: Path, *, app_overridden: bool = False) -
             "cpu_count": manifest.defaults.cpu_count,
             "memory_mb": manifest.defaults.memory_mb,
         },
+        "files": [_file(manifest, key, path) for key, path in manifest.files],
         "notes": [_remark(note, file, "note: ") for note in manifest.notes],
         "unsupported": [_remark(problem, file, "") for problem in refused],
     }
     with atomic_output(output) as out:
         out.write(json.dumps(document, sort_keys=True, indent=2).encode("ascii") + b"\n")
+
+
+def _file(manifest: Manifest, key: str, path: str) -> dict[str, object]:
+    place = manifest.origin.places[key]
+    return {"key": key, "line": place.line, "column": place.column, "path": path}
 
 
 def _remark(problem: Problem, file: str, label: str) -> dict[str, object]:

@@ -1,46 +1,46 @@
-"""``enclaver run``: boot an image in the emulator and follow its app."""
+"""``enclaver run``: start an enclave of an image, on Nitro hardware or emulated, and follow its app."""
 
 from __future__ import annotations
 
 import argparse
-import functools
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import trio
 
-from enclaver.build.boot_parts import boot_parts
-from enclaver.build.image_config import obeyed_config
-from enclaver.build.memory import least_memory_mb
-from enclaver.core.eif.reader import Image, read
+from enclaver.build import manifest as manifests
+from enclaver.cli import starts
+from enclaver.cli.beside import OWN_ADDRESS, obeyed, own_ports, parent_services, tell
+from enclaver.cli.starts import MACHINES
+from enclaver.core.eif.reader import read
 from enclaver.core.errors import EnclaverError
-from enclaver_runtime.config import parse as parse_config
-from enclaver_runtime.parent import emulator
+from enclaver_runtime.parent import nitro, runner
 from enclaver_runtime.parent.errors import ParentError
-from enclaver_runtime.parent.machine import BootParts, EnclaveImage, Machine
-from enclaver_runtime.parent.services import ParentService, Publication, services
+from enclaver_runtime.parent.services import Publication
 from enclaver_runtime.parent.sink import descriptor_sink
 
 NAME = "run"
-HELP = "boot an image and stream its app's log; exits as the app does"
-_ARCHITECTURE: Final = "x86_64"
+HELP = "start an enclave of an image and stream its app's log; exits as the app does"
 _BOOT_TIMEOUT: Final = 120
-_MEBIBYTE: Final = 1 << 20
-_MACHINES: Final = {machine.value: machine for machine in Machine}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.description = (
-        "Boots an enclave image and streams its app's log to standard output. The exit code is the app's own; 107 when "
-        "a signal ended it, 108 when it could not be started or the enclave failed, 109 when this command was "
-        "interrupted. An emulated enclave protects nothing: it is for trying an image."
+        "Starts an enclave of an image and streams its app's log to standard output: on Nitro hardware where "
+        f"{nitro.DEVICE} is, else emulated in QEMU, which protects nothing. The exit code is the app's own; 107 when a "
+        "signal ended it, 108 when it could not be started or the enclave failed, 109 when this command was "
+        "interrupted: SIGINT or SIGTERM asks the app to end, a second one ends the enclave at once."
     )
-    parser.add_argument("eif", type=Path, metavar="X.eif", help="the image")
+    parser.add_argument("eif", type=Path, nargs="?", metavar="IMAGE.eif", help="the image")
     parser.add_argument(
-        "--emulate", action="store_true", help="boot it in QEMU; this release has no other way, so it has to be given"
+        "-f",
+        "--file",
+        type=Path,
+        metavar="enclaver.yaml",
+        help="the image's manifest: its `defaults` are the memory and processors, and each of its ingress ports is "
+        f"published at {OWN_ADDRESS} by the same number, unless the options below say otherwise",
     )
     parser.add_argument(
         "-p",
@@ -51,24 +51,43 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="[ADDRESS:]PORT:ENCLAVE_PORT",
         help="let a TCP port of this machine lead to an ingress port of the enclave (may be given several times)",
     )
+    parser.add_argument("--cpu-count", type=_positive, metavar="N", help="processors (default: the image's own)")
     parser.add_argument(
         "--memory-mb",
         type=_positive,
         metavar="N",
-        help="memory in MiB (default: the image's own); at least three times its ramdisks and 32 MiB",
+        help="memory in MiB (default: the image's own). Nitro needs at least four times the image; the emulator three "
+        "times its ramdisks, and 32 MiB",
     )
-    parser.add_argument("--cpu-count", type=_positive, metavar="N", help="processors (default: the image's own)")
-    parser.add_argument("--console", action="store_true", help="stream the enclave's console to standard error too")
     parser.add_argument(
-        "--machine", choices=sorted(_MACHINES), help="QEMU's machine (default: nitro-enclave if QEMU has it)"
+        "--debug-mode",
+        action="store_true",
+        help="stream the enclave's console to standard error too. On Nitro this makes a debug enclave, whose "
+        "attestation documents measure nothing",
     )
-    parser.add_argument("--qemu", type=Path, metavar="PATH", help="the QEMU to use")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--nitro", action="store_true", help="on Nitro hardware, by nitro-cli")
+    where.add_argument("--emulate", action="store_true", help="in QEMU, also where there is Nitro hardware")
     parser.add_argument(
         "--boot-timeout",
         type=_positive,
         default=_BOOT_TIMEOUT,
         metavar="SECONDS",
         help="how long the app may take to start (default: %(default)s)",
+    )
+    emulated = parser.add_argument_group("emulator")
+    emulated.add_argument(
+        "--machine", choices=sorted(MACHINES), help="QEMU's machine (default: nitro-enclave if QEMU has it)"
+    )
+    emulated.add_argument("--qemu", type=Path, metavar="PATH", help="the QEMU to use")
+    emulated.add_argument(
+        "--development-attestation",
+        action="store_true",
+        help="sign attestation documents here, with a root made for this run. For tests of what verifies documents: "
+        "they prove nothing, and the image's PCR0 and PCR1 change",
+    )
+    emulated.add_argument(
+        "--development-root", type=Path, metavar="FILE", help="write that root's certificate to a file (PEM)"
     )
 
 
@@ -78,85 +97,38 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         EnclaverError: the image isn't sound, a program is missing, or the enclave ended without a word.
     """
-    if not args.emulate:
-        raise EnclaverError(
-            "running on Nitro hardware is not in this release",
-            file=str(args.eif),
-            cure="Add --emulate to try the image in QEMU; on a Nitro instance use `nitro-cli run-enclave`.",
-        )
+    manifest = None if args.file is None else manifests.load(args.file)
+    if args.eif is None:
+        raise _no_image(args.file)
     image = read(args.eif)
-    if image.header.architecture != _ARCHITECTURE:
-        raise EnclaverError(
-            f"the emulator runs {_ARCHITECTURE} images, this one is for {image.header.architecture}",
-            file=str(args.eif),
-            cure=f"Build the image for {_ARCHITECTURE} to try it here, or run it on a Nitro instance of its own.",
-        )
-    memory_mb = args.memory_mb or image.header.memory_bytes // _MEBIBYTE
-    _check_memory(image, memory_mb)
-
-    def extract(folder: Path) -> BootParts:
-        parts = boot_parts(image, folder)
-        return BootParts(parts.kernel, parts.cmdline, parts.ramdisk)
-
-    boot = functools.partial(
-        emulator.run,
-        EnclaveImage(args.eif, extract),
+    hardware = args.nitro or (not args.emulate and nitro.DEVICE.exists())
+    config = obeyed(image)
+    session = runner.Session(
         log=descriptor_sink(sys.stdout.fileno()),
-        memory_mb=memory_mb,
-        cpus=args.cpu_count or max(image.header.cpus, 1),
         boot_timeout=float(args.boot_timeout),
-        tell=_tell,
-        console=descriptor_sink(sys.stderr.fileno()) if args.console else None,
-        qemu=args.qemu,
-        machine_type=_MACHINES.get(args.machine),
+        tell=tell,
+        services=parent_services(image, config, args.publish or own_ports(manifest)),
+        # An image of another tool's may hold a runtime that takes no requests.
+        asks=config is not None,
     )
+    start = (starts.on_nitro if hardware else starts.in_emulator)(args, image, manifest)
     try:
-        outcome = trio.run(functools.partial(boot, services=_services(image, args.publish)))
+        outcome = trio.run(runner.run, start, session)
     except ParentError as error:
         raise EnclaverError(str(error)) from error
-    _tell(outcome.reason)
+    tell(outcome.reason)
     return outcome.exit_code
 
 
-def _check_memory(image: Image, memory_mb: int) -> None:
-    """Refuse memory that the ramdisks do not fit into: the kernel would cut them and go on."""
-    least = least_memory_mb(image)
-    if memory_mb < least:
-        raise EnclaverError(
-            f"the image cannot boot with {memory_mb} MiB of memory: what it unpacks does not fit",
-            file=str(image.path),
-            cure=f"Give it --memory-mb {least} or more, and `defaults.memory_mb` in its manifest.",
-        )
-
-
-def _services(image: Image, publish: Sequence[Publication]) -> Sequence[ParentService]:
-    """Return what the parent runs beside the image: what the image's own configuration asks for."""
-    try:
-        found = obeyed_config(image)
-    except EnclaverError:
-        # The file is sound (its CRC is), so this is another tool's ramdisk: compressed, for one.
-        found = None
-    if found is None:
-        if publish:
-            raise EnclaverError(
-                "the image has no runtime.json, so it has no ingress ports to publish",
-                file=str(image.path),
-                cure="Leave --publish out, or run an image that enclaver built.",
-            )
-        _tell("the image has no runtime.json: no egress, no ingress")
-        return ()
-    try:
-        return services(parse_config(found), publish=publish, tell=_tell)
-    except ValueError as error:  # Of the whole, or of an egress entry.
-        raise EnclaverError(
-            f"its runtime.json is not of this release: {error}",
-            file=str(image.path),
-            cure="Run it with the release that built it.",
-        ) from error
-
-
-def _tell(sentence: str) -> None:
-    print(f"enclaver: {sentence}", file=sys.stderr, flush=True)
+def _no_image(manifest: Path | None) -> EnclaverError:
+    if manifest is None:
+        return EnclaverError("nothing to run", cure="Give the path of an image: enclaver run IMAGE.eif.")
+    return EnclaverError(
+        "a manifest is no image yet",
+        file=str(manifest),
+        cure="Package it (`./pants package` leaves the image in dist), and give the image too: "
+        f"enclaver run -f {manifest} IMAGE.eif. `./pants run` does both.",
+    )
 
 
 def _publication(text: str) -> Publication:

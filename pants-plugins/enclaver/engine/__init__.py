@@ -13,6 +13,7 @@ if hasattr(pants.engine.rules, "Get"):
         create_digest,
         digest_contents,
         digest_entries,
+        globbed_files,
         hydrated_sources,
         merge_digests,
         package_field_sets,
@@ -21,6 +22,7 @@ if hasattr(pants.engine.rules, "Get"):
         resolved_targets,
         run_venv_pexes,
         venv_pex,
+        workspace_venv_pex,
     )
 else:
     from enclaver.engine.by_name import (
@@ -29,6 +31,7 @@ else:
         create_digest,
         digest_contents,
         digest_entries,
+        globbed_files,
         hydrated_sources,
         merge_digests,
         package_field_sets,
@@ -37,6 +40,7 @@ else:
         resolved_targets,
         run_venv_pexes,
         venv_pex,
+        workspace_venv_pex,
     )
 
 __all__ = [
@@ -45,6 +49,7 @@ __all__ = [
     "create_digest",
     "digest_contents",
     "digest_entries",
+    "globbed_files",
     "hydrated_sources",
     "merge_digests",
     "package_field_sets",
@@ -53,4 +58,5 @@ __all__ = [
     "resolved_targets",
     "run_venv_pexes",
     "venv_pex",
+    "workspace_venv_pex",
 ]

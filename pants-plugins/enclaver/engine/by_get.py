@@ -1,6 +1,6 @@
 """The engine calls with ``Get`` (Pants 2.17 to 2.31). Annotations are plain classes: the rule parser reads them."""
 
-from pants.backend.python.util_rules.pex import PexRequest, VenvPex, VenvPexProcess
+from pants.backend.python.util_rules.pex import PexRequest, VenvPex, VenvPexProcess, VenvPexRequest
 from pants.core.goals.package import BuiltPackage, EnvironmentAwarePackageRequest, PackageFieldSet
 from pants.engine.addresses import Addresses, UnparsedAddressInputs
 from pants.engine.fs import (
@@ -10,6 +10,7 @@ from pants.engine.fs import (
     DigestContents,
     DigestEntries,
     MergeDigests,
+    PathGlobs,
     RemovePrefix,
 )
 from pants.engine.process import FallibleProcessResult
@@ -47,6 +48,10 @@ async def digest_entries(digest: Digest) -> DigestEntries:
     return await Get(DigestEntries, Digest, digest)
 
 
+async def globbed_files(globs: PathGlobs) -> Digest:
+    return await Get(Digest, PathGlobs, globs)
+
+
 async def hydrated_sources(request: HydrateSourcesRequest) -> HydratedSources:
     return await Get(HydratedSources, HydrateSourcesRequest, request)
 
@@ -69,6 +74,10 @@ async def built_package(field_set: PackageFieldSet) -> BuiltPackage:
 
 async def venv_pex(request: PexRequest) -> VenvPex:
     return await Get(VenvPex, PexRequest, request)
+
+
+async def workspace_venv_pex(request: VenvPexRequest) -> VenvPex:
+    return await Get(VenvPex, VenvPexRequest, request)
 
 
 async def run_venv_pexes(processes: tuple) -> tuple:

@@ -7,6 +7,7 @@ from pants.backend.python.util_rules.pex import (
     PexRequest,
     VenvPex,
     VenvPexProcess,
+    VenvPexRequest,
     create_venv_pex,
 )
 from pants.core.goals.package import (
@@ -23,6 +24,7 @@ from pants.engine.fs import (
     DigestContents,
     DigestEntries,
     MergeDigests,
+    PathGlobs,
     RemovePrefix,
 )
 from pants.engine.internals.graph import (
@@ -37,6 +39,7 @@ from pants.engine.intrinsics import (
     execute_process,
     get_digest_contents,
     get_digest_entries,
+    path_globs_to_digest,
 )
 from pants.engine.intrinsics import merge_digests as intrinsic_merge_digests
 from pants.engine.intrinsics import remove_prefix as intrinsic_remove_prefix
@@ -74,6 +77,10 @@ async def digest_entries(digest: Digest) -> DigestEntries:
     return await get_digest_entries(digest)
 
 
+async def globbed_files(globs: PathGlobs) -> Digest:
+    return await path_globs_to_digest(globs)
+
+
 async def hydrated_sources(request: HydrateSourcesRequest) -> HydratedSources:
     return await hydrate_sources(request, **implicitly())
 
@@ -96,6 +103,10 @@ async def built_package(field_set: PackageFieldSet) -> BuiltPackage:
 
 async def venv_pex(request: PexRequest) -> VenvPex:
     return await create_venv_pex(**implicitly(request))
+
+
+async def workspace_venv_pex(request: VenvPexRequest) -> VenvPex:
+    return await create_venv_pex(request, **implicitly())
 
 
 async def run_venv_pexes(processes: tuple) -> tuple:

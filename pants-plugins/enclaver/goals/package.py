@@ -9,6 +9,7 @@ from typing import Iterable
 
 from pants.backend.python.subsystems.repos import PythonRepos
 from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, OutputPathField, PackageFieldSet
+from pants.core.goals.run import RunFieldSet, RunInSandboxBehavior
 from pants.engine.fs import AddPrefix, RemovePrefix
 from pants.engine.rules import collect_rules, rule
 from pants.engine.unions import UnionRule
@@ -22,6 +23,7 @@ from enclaver.target_types import (
     ArchitectureField,
     ArgsField,
     BaseField,
+    DropXattrsField,
     EntrypointField,
     EnvField,
     KernelField,
@@ -33,7 +35,7 @@ from enclaver.target_types import (
 from enclaver.util_rules import references, stages
 from enclaver.util_rules.app import AppOptions, collect_app
 from enclaver.util_rules.image import ImageParts, assemble_image, built_kernel
-from enclaver.util_rules.manifest import manifest_app, manifest_file, manifest_report
+from enclaver.util_rules.manifest import manifest_app, manifest_file, manifest_report, named_files
 from enclaver.util_rules.parts import debian_lock, kernel
 from enclaver.util_rules.references import Reference
 from enclaver.util_rules.tool import EnclaveBuildError, prepare_tool
@@ -42,10 +44,11 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class EnclaveImageFieldSet(PackageFieldSet):
-    """What `package` needs of an ``enclave_image``."""
+class EnclaveImageFieldSet(PackageFieldSet, RunFieldSet):
+    """What `package` and `run` need of an ``enclave_image``."""
 
     required_fields = (ManifestField,)
+    run_in_sandbox_behavior = RunInSandboxBehavior.NOT_SUPPORTED
 
     manifest: ManifestField
     app: AppField
@@ -54,6 +57,7 @@ class EnclaveImageFieldSet(PackageFieldSet):
     entrypoint: EntrypointField
     args: ArgsField
     env: EnvField
+    drop_xattrs: DropXattrsField
     architecture: ArchitectureField
     output_path: OutputPathField
 
@@ -90,6 +94,7 @@ async def package_enclave_image(
         name=str(address),
         architecture=architecture,
         manifest=manifest,
+        named=await named_files(report, manifest),
         base=await debian_lock(base),
         kernel=await kernel(kernel_reference, architecture),
         app=await collect_app(
@@ -99,6 +104,7 @@ async def package_enclave_image(
                 field_set.entrypoint.value or (),
                 field_set.args.value or (),
                 field_set.env.value or {},
+                field_set.drop_xattrs.value,
             ),
         ),
         output=stem,

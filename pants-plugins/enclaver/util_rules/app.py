@@ -51,6 +51,7 @@ class AppOptions:
     entrypoint: Tuple[str, ...]
     args: Tuple[str, ...]
     env: Mapping[str, str]
+    drop_xattrs: bool
 
 
 async def collect_app(reference: Reference, options: AppOptions) -> App:
@@ -121,5 +122,6 @@ def _spec(items: Iterable[Mapping[str, str]], options: AppOptions) -> bytes:
         "entrypoint": list(options.entrypoint),
         "args": list(options.args),
         "env": dict(options.env),
+        "drop_xattrs": options.drop_xattrs,
     }
     return json.dumps(value, sort_keys=True).encode()

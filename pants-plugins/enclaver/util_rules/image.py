@@ -28,6 +28,7 @@ class ImageParts:
         name: the image's address.
         architecture: x86_64 or aarch64.
         manifest: the manifest, validated.
+        named: the files that the manifest names, at their own paths.
         base: the lock of the app's root file system.
         kernel: the kernel, as files or source.
         app: the app and how it runs.
@@ -37,6 +38,7 @@ class ImageParts:
     name: str
     architecture: str
     manifest: ManifestFile
+    named: Digest
     base: DebianLock
     kernel: Kernel
     app: App
@@ -94,9 +96,8 @@ async def assemble_image(tool: EnclaverTool, parts: ImageParts, mirrors: Tuple[s
             stages.boot_ramdisk(runtime_tree, (wheel_lock, wheels), runtime, kernel),
             stages.app_ramdisk(
                 base_tree,
-                parts.app.files,
-                parts.app.spec,
-                parts.manifest.digest,
+                (parts.app.files, parts.app.spec),
+                (parts.manifest.digest, parts.named),
                 parts.manifest.path,
                 parts.name,
             ),

@@ -5,15 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pants.engine.addresses import Address
-from pants.engine.fs import Digest
+from pants.engine.fs import EMPTY_DIGEST, Digest, FileEntry, PathGlobs
 from pants.engine.target import HydrateSourcesRequest
 
-from enclaver.engine import digest_contents, hydrated_sources
+from enclaver.engine import digest_contents, digest_entries, globbed_files, hydrated_sources
 from enclaver.target_types import ManifestField
 from enclaver.util_rules import stages
 from enclaver.util_rules.references import Reference
 from enclaver.util_rules.report import ManifestReport, parse_report
 from enclaver.util_rules.tool import EnclaveBuildError, EnclaverTool, run_stages
+
+# What is in .gitignore, as keys often are, is invisible to Pants.
+_UNKNOWN_FILE = (
+    "Put it there. If it is there, .gitignore or `[GLOBAL].pants_ignore` hides it: add it to `pants_ignore` in"
+    ' pants.toml, with an exclamation mark before it: pants_ignore.add = ["!/path/to/key.pem"].'
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,28 @@ async def manifest_report(tool: EnclaverTool, manifest: ManifestFile, app_overri
     )
     (content,) = await digest_contents(output)
     return parse_report(content.content)
+
+
+async def named_files(report: ManifestReport, manifest: ManifestFile) -> Digest:
+    """Read the files that a manifest names, at their own paths; they need no target.
+
+    Raises:
+        EnclaveBuildError: one is not there.
+    """
+    if not report.files:
+        return EMPTY_DIGEST
+    folder, slash, _ = manifest.path.rpartition("/")
+    paths = {file: f"{folder}{slash}{file.path}" for file in report.files}
+    found = await globbed_files(PathGlobs(sorted(set(paths.values()))))
+    there = {entry.path for entry in await digest_entries(found) if isinstance(entry, FileEntry)}
+    missing = [
+        f"{manifest.path}:{file.line}:{file.column}: `{file.key}`: there is no file {path} that Pants knows of"
+        for file, path in paths.items()
+        if path not in there
+    ]
+    if missing:
+        raise EnclaveBuildError("\n".join(missing) + f"\n  {_UNKNOWN_FILE}")
+    return found
 
 
 def manifest_app(report: ManifestReport, manifest: ManifestFile, owner: Address) -> Reference | None:

@@ -10,18 +10,36 @@ _VERSION = 1
 
 
 @dataclass(frozen=True)
+class NamedFile:
+    """A file that a manifest names.
+
+    Args:
+        key: where it is named: ``ingress[0].tls.key_file``.
+        line, column: where that stands, from 1.
+        path: relative to the manifest's folder, and not above it.
+    """
+
+    key: str
+    line: int
+    column: int
+    path: str
+
+
+@dataclass(frozen=True)
 class ManifestReport:
     """What the rules need of a manifest.
 
     Args:
         name: the manifest's ``name``.
         app_address: ``sources.app`` when it is a target's address, else None.
+        files: the files that the image is made of, besides the app's.
         notes: remarks for the user (keys that are accepted and unused).
         unsupported: messages for what is valid and can't be built yet.
     """
 
     name: str
     app_address: str | None
+    files: Tuple[NamedFile, ...]
     notes: Tuple[str, ...]
     unsupported: Tuple[str, ...]
 
@@ -39,6 +57,7 @@ def parse_report(raw: bytes) -> ManifestReport:
     return ManifestReport(
         name=value["name"],
         app_address=app["value"] if app["kind"] == "address" else None,
+        files=tuple(NamedFile(**file) for file in value["files"]),
         notes=tuple(remark["text"] for remark in value["notes"]),
         unsupported=tuple(remark["text"] for remark in value["unsupported"]),
     )

@@ -127,15 +127,25 @@ def boot_ramdisk(tree: Digest, wheels: Tuple[Digest, Digest], runtime: Digest, k
     )
 
 
-def app_ramdisk(tree: Digest, app: Digest, spec: Digest, manifest: Digest, path: str, what: str) -> Stage:
-    """Make ramdisk 1: base tree, app, spec and the manifest at a path in, ``app.cpio`` and ``app.entries.json`` out."""
+def app_ramdisk(
+    tree: Digest, app: Tuple[Digest, Digest], manifest: Tuple[Digest, Digest], path: str, what: str
+) -> Stage:
+    """Make ramdisk 1: base tree in, ``app.cpio`` and ``app.entries.json`` out.
+
+    Args:
+        tree: the base's.
+        app: its files and its spec.
+        manifest: the manifest, which lies at ``path``, and the files that it names.
+        path: the manifest's.
+        what: the image, for people.
+    """
     return Stage(
         name="app",
         argv=(
             *("--tree", TREE[0], "--entries", TREE[1], "--app", APP, "--spec", APP_SPEC),
             *("--manifest", path, "--cpio", ROOTFS[0], "--cpio-entries", ROOTFS[1]),
         ),
-        inputs=(tree, app, spec, manifest),
+        inputs=(tree, *app, *manifest),
         description=f"Make the app ramdisk of {what}",
         output_files=ROOTFS,
     )

@@ -80,20 +80,23 @@ def file_contents(files: Mapping[str, bytes], root: str) -> Iterable[FileContent
     return (FileContent(f"{root}/{path}", content) for path, content in files.items())
 
 
-async def prepare_tool(subsystem: EnclaverSubsystem, options: GlobalOptions) -> EnclaverTool:
-    """Install the tool's requirements, once per lock and interpreter."""
+async def tool_request(subsystem: EnclaverSubsystem) -> PexRequest:
+    """Return what installs the tool's requirements, once per lock and interpreter."""
     lock = await create_digest(CreateDigest([FileContent("core.lock", locked("core.lock"))]))
-    pex = await venv_pex(
-        PexRequest(
-            output_filename="enclaver-tool.pex",
-            internal_only=True,
-            interpreter_constraints=InterpreterConstraints(subsystem.interpreter_constraints),
-            additional_inputs=lock,
-            # A requirements file with hashes: pip refuses whatever is not in it. It names no index.
-            additional_args=("--requirement", "core.lock", "--no-transitive"),
-            description="Install the enclave builder's requirements",
-        )
+    return PexRequest(
+        output_filename="enclaver-tool.pex",
+        internal_only=True,
+        interpreter_constraints=InterpreterConstraints(subsystem.interpreter_constraints),
+        additional_inputs=lock,
+        # A requirements file with hashes: pip refuses whatever is not in it. It names no index.
+        additional_args=("--requirement", "core.lock", "--no-transitive"),
+        description="Install the enclave builder's requirements",
     )
+
+
+async def prepare_tool(subsystem: EnclaverSubsystem, options: GlobalOptions) -> EnclaverTool:
+    """Install the tool's requirements for stages."""
+    pex = await venv_pex(await tool_request(subsystem))
     return EnclaverTool(pex, options.ca_certs_path, str(options.named_caches_dir))
 
 

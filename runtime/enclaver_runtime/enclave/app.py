@@ -13,9 +13,10 @@ from enclaver_runtime.config import App
 from enclaver_runtime.enclave.launch import launch
 from enclaver_runtime.enclave.processes import end_all
 from enclaver_runtime.enclave.reaper import Child, Reaper
+from enclaver_runtime.enclave.stop import Stop
 from enclaver_runtime.protocol.status import Exited, Signaled
 
-#: Seconds from SIGTERM to SIGKILL.
+#: Seconds from the request to end to SIGKILL.
 GRACE_SECONDS = 10.0
 
 
@@ -25,27 +26,28 @@ async def run(
     root: str,
     output: int,
     reaper: Reaper,
-    stop: trio.Event,
+    stop: Stop,
     grace: float = GRACE_SECONDS,
     started: Callable[[int], object] = lambda _: None,
 ) -> Exited | Signaled:
     """Run ``app`` to its end and return how it ended; ``started`` is called with its pid when it runs.
 
-    When ``stop`` is set, the app gets SIGTERM and, after ``grace`` seconds, SIGKILL. What the app leaves
-    running is ended the same way, and so is all of it when this is cancelled. ``output`` stays open.
+    When ``stop`` is asked for, the app gets its signal and, after ``grace`` seconds, SIGKILL. What the app
+    leaves running is ended by SIGTERM and SIGKILL, and so is all of it when this is cancelled. ``output`` stays
+    open.
 
     Raises:
         LaunchError, OSError: the app could not be started.
     """
-    child = await launch(app, root=root, output=output, reaper=reaper)
-    started(child.pid)
     try:
+        child = await launch(app, root=root, output=output, reaper=reaper)
+        started(child.pid)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_terminate_on, stop, child, grace)
             status = await child.wait()
             nursery.cancel_scope.cancel()
     finally:
-        # Also when cancelled: a service has failed, and the app must not go on without it.
+        # Also when cancelled, if only half launched: a service has failed, and the app must not go on without it.
         with trio.CancelScope(shield=True):
             await end_all(grace)
     return outcome(status)
@@ -58,11 +60,11 @@ def outcome(status: int) -> Exited | Signaled:
     return Exited(os.WEXITSTATUS(status))
 
 
-async def _terminate_on(stop: trio.Event, child: Child, grace: float) -> None:
+async def _terminate_on(stop: Stop, child: Child, grace: float) -> None:
     """The app alone is asked first, so that it can end its own processes in its own order."""
-    await stop.wait()
+    number = await stop.wait()
     with suppress(ProcessLookupError):
-        child.kill(signal.SIGTERM)
+        child.kill(number)
     await trio.sleep(grace)
     with suppress(ProcessLookupError):
         child.kill(signal.SIGKILL)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import signal
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import dataclass, field
 
 import trio
@@ -30,6 +30,7 @@ from enclaver_runtime.enclave.proxy_environment import with_proxy
 from enclaver_runtime.enclave.reaper import Reaper
 from enclaver_runtime.enclave.services import Provider, select
 from enclaver_runtime.enclave.status_server import StatusServer
+from enclaver_runtime.enclave.stop import Stop
 from enclaver_runtime.protocol import log, status
 from enclaver_runtime.protocol.status import Exited, Fatal, Signaled, Status
 
@@ -38,6 +39,9 @@ DRAIN_SECONDS = 3.0
 
 #: After the last status: for a parent to connect, read it and hang up. Power goes off when it has, or then.
 ACKNOWLEDGE_SECONDS = 5.0
+
+#: The one thing of the runtime's that is in the app's log: outside of debug mode there is no other way to tell it.
+_OUT_OF_MEMORY = "the enclave has no memory left, so the kernel has killed the app"
 
 #: Failures that are the image's fault and say all there is to say: no traceback.
 _PLAIN = (ConfigError, RootError, LaunchError)
@@ -54,7 +58,8 @@ class Machine:
         read_config: gives the bytes of runtime.json.
         root: the app's root folder.
         providers: make what runs beside the app, by section of runtime.json.
-        grace: seconds between SIGTERM and SIGKILL.
+        out_of_memory: gives the processes that the kernel has killed for want of memory.
+        grace: seconds between the request to end and SIGKILL.
     """
 
     listen: Callable[[int], trio.abc.Listener[trio.abc.Stream]]
@@ -63,19 +68,26 @@ class Machine:
     read_config: Callable[[], bytes]
     root: str
     providers: Mapping[str, Provider] = field(default_factory=dict)
+    out_of_memory: Callable[[], Set[int]] = frozenset
     grace: float = app.GRACE_SECONDS
 
 
 async def run(machine: Machine, console: Console) -> Status:
     """Live the enclave's life on ``machine``; returns the last status when it is time to power off.
 
-    SIGTERM and SIGINT end the app, and so the enclave.
+    SIGTERM and SIGINT end the app, and so the enclave; so does a reader of the status that asks for it.
 
     Raises:
         OSError: status or log cannot be served, for want of vsock.
         ExceptionGroup: that, or the reporting broke down.
     """
-    statuses, logs = StatusServer(), LogServer()
+    stop, logs = Stop(), LogServer()
+
+    def asked(number: int) -> None:
+        if stop.ask(number):
+            console.say(f"the parent asks the app to end ({signal.Signals(number).name})")
+
+    statuses = StatusServer(stop=asked)
     pipe, output = os.pipe()
     async with trio.open_nursery() as reporting:
         reporting.start_soon(logs.collect, trio.lowlevel.FdStream(pipe))
@@ -84,7 +96,7 @@ async def run(machine: Machine, console: Console) -> Status:
             await reporting.start(statuses.serve, machine.listen(status.PORT))
             await reporting.start(logs.serve, machine.listen(log.PORT))
             reporting.start_soon(_heartbeat, machine, console)
-            last = await _live(machine, console, output, reporting)
+            last = await _live(machine, console, logs, output, stop, reporting)
         with trio.move_on_after(DRAIN_SECONDS):
             await logs.drained()
         statuses.publish(last)
@@ -97,9 +109,16 @@ async def run(machine: Machine, console: Console) -> Status:
     return last
 
 
-async def _live(machine: Machine, console: Console, output: int, reporting: trio.Nursery) -> Status:
+async def _live(
+    machine: Machine, console: Console, logs: LogServer, output: int, stop: Stop, reporting: trio.Nursery
+) -> Status:
     """From the preparation to the app's end; every failure on the way is a status."""
-    reaper, stop = Reaper(), trio.Event()
+    reaper, pids = Reaper(), list[int]()
+
+    def started(pid: int) -> None:
+        pids.append(pid)
+        console.say(f"app started, pid {pid}")
+
     try:
         await reporting.start(reaper.run)
         await reporting.start(_stop_on_signals, stop, console)
@@ -118,9 +137,12 @@ async def _live(machine: Machine, console: Console, output: int, reporting: trio
                 reaper=reaper,
                 stop=stop,
                 grace=machine.grace,
-                started=lambda pid: console.say(f"app started, pid {pid}"),
+                started=started,
             )
             services.cancel_scope.cancel()
+        if last == Signaled(signal.SIGKILL) and not machine.out_of_memory().isdisjoint(pids):
+            console.say(_OUT_OF_MEMORY)
+            logs.conclude(f"enclaver: {_OUT_OF_MEMORY}")
         return last
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent is to know.
         cause = _unwrap(error)
@@ -135,13 +157,13 @@ async def _heartbeat(machine: Machine, console: Console) -> None:
 
 
 async def _stop_on_signals(
-    stop: trio.Event, console: Console, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    stop: Stop, console: Console, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as arrivals:
         task_status.started()
         async for number in arrivals:
             console.say(f"{signal.Signals(number).name}: the app is asked to end")
-            stop.set()
+            stop.ask()
 
 
 def _unwrap(error: Exception) -> Exception:

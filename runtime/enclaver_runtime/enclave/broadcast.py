@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import trio
@@ -10,6 +11,9 @@ import trio
 MAX_READERS = 64
 
 _MAX_INPUT = 1024
+
+#: Takes what one reader sends, as it comes.
+Receive = Callable[[bytes], object]
 
 
 class Feed(Protocol):
@@ -30,14 +34,18 @@ class Feed(Protocol):
 class Broadcast:
     """Serves ``feed`` to every connection of a listener.
 
-    A reader that closes its sending side still gets what there is, and is then hung up on. What readers send
-    is ignored. When the feed has ended, a reader that has got everything is served; with ``hold`` its
-    connection stays open until it hangs up itself, which tells us that it has read the end.
+    A reader that closes its sending side still gets what there is, and is then hung up on. When the feed has
+    ended, a reader that has got everything is served; with ``hold`` its connection stays open until it hangs
+    up itself, which tells us that it has read the end.
+
+    Args:
+        receiver: called for each reader; gives what takes that reader's input, which is ignored without it.
     """
 
-    def __init__(self, feed: Feed, *, hold: bool = False) -> None:
+    def __init__(self, feed: Feed, *, hold: bool = False, receiver: Callable[[], Receive] = lambda: len) -> None:
         self._feed = feed
         self._hold = hold
+        self._receiver = receiver
         self._changed = trio.lowlevel.ParkingLot()
         self._left = trio.lowlevel.ParkingLot()
         self._active = 0
@@ -103,9 +111,10 @@ class Broadcast:
                 await self._changed.park()
 
     async def _listen(self, stream: trio.abc.Stream, gone: trio.Event) -> None:
+        receive = self._receiver()
         try:
-            while await stream.receive_some(_MAX_INPUT):
-                pass
+            while data := await stream.receive_some(_MAX_INPUT):
+                receive(bytes(data))
         except trio.BrokenResourceError:
             pass
         gone.set()

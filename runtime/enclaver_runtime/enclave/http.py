@@ -8,7 +8,7 @@ from typing import cast
 import h11
 import trio
 
-from enclaver_runtime.protocol import connect
+from enclaver_runtime.protocol import connect, forward
 from enclaver_runtime.protocol.connect import Refusal, Target
 
 _RECEIVE = 64 * 1024
@@ -24,11 +24,20 @@ class HttpStream:
     """A stream and h11's state of it.
 
     Failures of the stream are trio.BrokenResourceError, those of its peer's HTTP h11.RemoteProtocolError.
+
+    Args:
+        received: what has come already.
     """
 
-    def __init__(self, stream: trio.SocketStream, role: type[h11.CLIENT] | type[h11.SERVER]) -> None:
+    def __init__(
+        self, stream: trio.SocketStream, role: type[h11.CLIENT] | type[h11.SERVER], *, received: bytes = b""
+    ) -> None:
         self.stream = stream
         self.state = h11.Connection(role, max_incomplete_event_size=connect.MAX_HEAD)
+        #: Whether the peer has sent anything in this cycle.
+        self.heard = bool(received)
+        if received:
+            self.state.receive_data(received)
 
     @property
     def may_respond(self) -> bool:
@@ -48,7 +57,18 @@ class HttpStream:
 
     async def receive_more(self) -> None:
         """Give h11 what the peer sends next, or its end."""
-        self.state.receive_data(bytes(await self.stream.receive_some(_RECEIVE)))
+        data = bytes(await self.stream.receive_some(_RECEIVE))
+        self.heard = self.heard or bool(data)
+        self.state.receive_data(data)
+
+    def next_cycle(self) -> None:
+        """Begin another request and response; both sides are done with the last."""
+        self.state.start_next_cycle()
+        self.heard = False
+
+    def close(self) -> None:
+        """Close the stream at once."""
+        self.stream.socket.close()
 
     async def send(self, event: h11.Event) -> None:
         """Send ``event``."""
@@ -78,13 +98,30 @@ class End(Enum):
 
 
 class Exchange:
-    """One request, whose head was read, to its origin; and the response back, as they come."""
+    """One request, whose head was read, to its origin; and the response back, as they come.
 
-    def __init__(self, client: HttpStream, origin: HttpStream, request: h11.Request, target: Target, host: str) -> None:
+    Args:
+        end: the request's end, where that was read as well.
+        keep: whether the origin's connection is to outlast the exchange.
+    """
+
+    def __init__(
+        self,
+        client: HttpStream,
+        origin: HttpStream,
+        request: h11.Request,
+        target: Target,
+        host: str,
+        *,
+        end: h11.EndOfMessage | None = None,
+        keep: bool = False,
+    ) -> None:
         self._client = client
         self._origin = origin
         self._request = request
-        self._head = connect.upstream_request(request, target, host)
+        self._head = forward.upstream_request(request, target, host, keep=keep)
+        self._last = end
+        self._response: h11.Response | None = None
         self._begun = False
         self._end: End | Refusal = End.RESET
 
@@ -105,14 +142,16 @@ class Exchange:
 
     async def _send_request(self, listening: bool, scope: trio.CancelScope) -> None:
         try:
-            while True:
+            last = self._last
+            while last is None:
                 event = await self._client.next_event()
                 if isinstance(event, h11.EndOfMessage):
-                    break
-                # An origin that no longer listens may still say why; the rest of the request is for nobody.
-                listening = listening and await self._to_origin(event)
+                    last = event
+                else:
+                    # An origin that no longer listens may still say why; the rest of the request is for nobody.
+                    listening = listening and await self._to_origin(event)
             if listening:
-                await self._to_origin(event)
+                await self._to_origin(forward.message_end(last, self._request))
             # The next request waits its turn; that the client has gone away shows here.
             await self._client.receive_more()
         except h11.RemoteProtocolError as error:
@@ -133,6 +172,8 @@ class Exchange:
         while True:
             try:
                 event = await self._origin.next_event()
+                if fault := forward.response_fault(event):
+                    raise h11.RemoteProtocolError(fault)
             except (h11.RemoteProtocolError, trio.BrokenResourceError) as error:
                 what = str(error) or "it hung up"
                 return End.RESET if self._begun else Refusal(502, f"the origin sent no valid response: {what}")
@@ -149,16 +190,18 @@ class Exchange:
         if isinstance(event, h11.InformationalResponse):
             if event.status_code == 101:
                 self._begun = True
-                await self._client.send(connect.client_information(event))
+                await self._client.send(forward.client_information(event))
                 return End.SWITCH
             # RFC 9110, 15.2: HTTP/1.0 has no such responses.
             if not old_client:
-                await self._client.send(connect.client_information(event))
+                await self._client.send(forward.client_information(event))
         elif isinstance(event, h11.Response):
             self._begun = True
-            await self._client.send(connect.client_response(event))
+            self._response = event
+            await self._client.send(forward.client_response(event))
         elif isinstance(event, h11.EndOfMessage):
-            await self._client.send(h11.EndOfMessage() if old_client else event)
+            assert self._response is not None
+            await self._client.send(h11.EndOfMessage() if old_client else forward.message_end(event, self._response))
             return End.REUSE
         else:
             await self._client.send(event)

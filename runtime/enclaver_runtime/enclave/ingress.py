@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import trio
 
+from enclaver_runtime.enclave.app_port import PATIENCE_SECONDS, ConnectApp, reach_app
 from enclaver_runtime.transport import server, vsock
-from enclaver_runtime.transport.pump import pump
-
-#: How long a connection waits for the app to listen, in seconds.
-PATIENCE_SECONDS = 60.0
-
-# Between two attempts to connect to an app that does not listen yet; at first as short as that.
-_FIRST_PAUSE = 0.01
-_LONGEST_PAUSE = 0.5
+from enclaver_runtime.transport.relay.relays import open_relays
 
 # Where there is no half-close: an app that has ended its output has seldom more to read than is on the way.
 _HOLD_SECONDS = 1.0
-
-#: Connects to the app, once; raises OSError.
-ConnectApp = Callable[[], Awaitable[trio.SocketStream]]
 
 
 async def serve_port(
@@ -42,29 +32,12 @@ async def serve_port(
     """
 
     async def relay(client: trio.SocketStream) -> None:
-        try:
-            with trio.fail_after(patience):
-                app = await _connect_patiently(connect_app)
-        except trio.TooSlowError:
-            tell(f"ingress: the app did not listen within {patience:g} s, a connection was dropped")
-            return
-        except OSError as error:
-            tell(f"ingress: the app cannot be reached, a connection was dropped: {error.strerror}")
+        app = await reach_app(connect_app, patience=patience, tell=tell)
+        if app is None:
             return
         async with app:
-            await pump(app, client, hold=0.0 if vsock.half_closes(client) else _HOLD_SECONDS)
+            hold = 0.0 if vsock.half_closes(client.socket) else _HOLD_SECONDS
+            await relays.run(app, client, hold=hold)
 
-    await server.serve(relay, [listener], task_status=task_status)
-
-
-async def _connect_patiently(connect_app: ConnectApp) -> trio.SocketStream:
-    pause = _FIRST_PAUSE
-    while True:
-        try:
-            return await connect_app()
-        except OSError as error:
-            # Only this one passes by waiting: the app has not begun, or is being restarted by its own means.
-            if error.errno != errno.ECONNREFUSED:
-                raise
-        await trio.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE)
+    async with open_relays() as relays:
+        await server.serve(relay, [listener], task_status=task_status)

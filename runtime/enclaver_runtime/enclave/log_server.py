@@ -20,6 +20,11 @@ class LogServer:
     def __init__(self, ring: LogRing | None = None) -> None:
         self._feed = _LogFeed(ring or LogRing())
         self._broadcast = Broadcast(self._feed)
+        self._last_line = b""
+
+    def conclude(self, line: str) -> None:
+        """Let the log end with a line of the runtime's, after all that the app has written."""
+        self._last_line = line.encode("utf-8", "backslashreplace") + b"\n"
 
     async def collect(self, pipe: trio.abc.ReceiveStream) -> None:
         """Take the log from ``pipe`` until its end, which is the log's, and close it."""
@@ -27,6 +32,8 @@ class LogServer:
             while data := await pipe.receive_some(_COLLECT):
                 self._feed.ring.append(data)
                 self._broadcast.wake()
+        if self._last_line:
+            self._feed.append_line(self._last_line)
         self._feed.ended = True
         self._broadcast.wake()
 
@@ -48,6 +55,11 @@ class _LogFeed:
     def __init__(self, ring: LogRing) -> None:
         self.ring = ring
         self.ended = False
+
+    def append_line(self, line: bytes) -> None:
+        """Add a line, on a line of its own."""
+        last, _ = self.ring.read(self.ring.end - 1, 1)
+        self.ring.append(line if last in (b"", b"\n") else b"\n" + line)
 
     @property
     def start(self) -> int:

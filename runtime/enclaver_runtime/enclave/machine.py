@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import resource
 import socket
@@ -9,10 +10,14 @@ from collections.abc import Callable
 
 from enclaver_runtime import config as configuration
 from enclaver_runtime.config import ConfigError
-from enclaver_runtime.enclave import entropy, filesystems, network
+from enclaver_runtime.enclave import entropy, filesystems, kernel_log, network
 from enclaver_runtime.enclave.boot import Machine
 from enclaver_runtime.enclave.console import Console
+from enclaver_runtime.enclave.development_nsm import NOTICE, parent_module
+from enclaver_runtime.enclave.parent_link import ParentLink
 from enclaver_runtime.enclave.providers import providers
+from enclaver_runtime.enclave.security_module import SecurityModule, device_module
+from enclaver_runtime.protocol import development_nsm
 from enclaver_runtime.transport import nsm_device, syscalls, vsock
 
 #: The app's root, from the app's ramdisk.
@@ -20,6 +25,9 @@ ROOT = "/rootfs"
 
 #: The security module's driver, there when the kernel does not have it built in.
 NSM_MODULE = "/usr/lib/enclaver/nsm.ko"
+
+#: The kernel's command line; measured in PCR0 and PCR1.
+COMMAND_LINE = "/proc/cmdline"
 
 HOSTNAME = "enclave"
 
@@ -35,7 +43,15 @@ def machine(console: Console) -> Machine:
         prepare=prepare,
         read_config=_read_config,
         root=ROOT,
-        providers=providers(listen=vsock.listen, connect=vsock.connect, say=console.say),
+        out_of_memory=kernel_log.out_of_memory,
+        providers=providers(
+            listen=vsock.listen,
+            connect=vsock.connect,
+            begin=vsock.begin,
+            say=console.say,
+            security_module=functools.cache(security_module),
+            root=ROOT,
+        ),
     )
 
 
@@ -49,6 +65,26 @@ def prepare(console: Console) -> None:
         for line in step():
             console.say(line)
         console.say(name)
+
+
+def security_module() -> SecurityModule:
+    """The module that services ask for documents: the machine's own, or the one that its command line asks for.
+
+    The command line wins, since the emulator's own module signs nothing. It is measured in PCR0 and PCR1, and what
+    the parent signs chains to no root of AWS's: on Nitro, such an enclave has other registers than the one that is
+    trusted, and documents that nobody accepts.
+
+    Raises:
+        OSError: /proc is not mounted.
+    """
+    if development_nsm.is_wanted(_command_line()):
+        return parent_module(ParentLink(vsock.connect))
+    return device_module()
+
+
+def _command_line() -> str:
+    with open(COMMAND_LINE, encoding="utf-8", errors="surrogateescape") as file:
+        return file.read()
 
 
 def _mounts() -> list[str]:
@@ -66,15 +102,16 @@ def _system() -> list[str]:
 def _security_module() -> list[str]:
     if not os.path.exists(nsm_device.PATH) and os.path.exists(NSM_MODULE):
         syscalls.load_module(NSM_MODULE)
+    notices = [NOTICE] if development_nsm.is_wanted(_command_line()) else []
     if not os.path.exists(nsm_device.PATH):
-        return ["no security module: this enclave cannot prove what it is"]
+        return notices or ["no security module: this enclave cannot prove what it is"]
     # Loaded only here, since the module's CBOR takes its time.
     from enclaver_runtime.enclave.nsm import Nsm, measurement_lines
 
     with nsm_device.NsmDevice() as device:
         nsm = Nsm(device.request)
         entropy.credit(nsm.random())
-        return measurement_lines(nsm)
+        return measurement_lines(nsm) + notices
 
 
 def _app_root() -> list[str]:

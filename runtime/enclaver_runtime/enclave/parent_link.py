@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import socket
 from collections.abc import Awaitable, Callable
 
 import trio
@@ -12,8 +13,16 @@ from enclaver_runtime.protocol import frames
 from enclaver_runtime.protocol.frames import Connected, Failed, FrameReader, Request
 from enclaver_runtime.protocol.heartbeat import PARENT_CIDS
 from enclaver_runtime.transport.race import race
+from enclaver_runtime.transport.relay import visits
+from enclaver_runtime.transport.relay.loop import READABLE
+from enclaver_runtime.transport.relay.relays import plain_of
+from enclaver_runtime.transport.relay.visits import Steps
 
+#: Connects to a CID and port.
 Connect = Callable[[int, int], Awaitable[trio.SocketStream]]
+
+#: Begins to (see :func:`enclaver_runtime.transport.relay.visits.begin`).
+Begin = Callable[[int, int], socket.socket]
 
 #: For the parent to accept; it is on the same machine.
 DIAL_SECONDS = 5.0
@@ -22,11 +31,19 @@ DIAL_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
 
 
+# No answer is shorter than the one after which raw bytes come, and of those not one must be read here.
+_SHORTEST = len(frames.format_answer(Connected()))
+
+# There are few different ones.
+_parse = functools.lru_cache(16)(frames.parse_answer)
+
+
 class ParentLink:
     """The parent, whichever of its two CIDs it has: 3 on Nitro, 2 in QEMU."""
 
-    def __init__(self, connect: Connect, *, timeout: float = DIAL_SECONDS) -> None:
+    def __init__(self, connect: Connect, *, begin: Begin | None = None, timeout: float = DIAL_SECONDS) -> None:
         self._connect = connect
+        self._begin = begin
         self._timeout = timeout
         self._cid: int | None = None
 
@@ -40,13 +57,26 @@ class ParentLink:
             if self._cid is not None:
                 return await self._connect(self._cid, port)
             return await self._find(port)
-        raise TimeoutError(errno.ETIMEDOUT, f"the parent's port {port} does not answer")
+        raise no_answer(port)
+
+    def begin(self, port: int) -> socket.socket | None:
+        """Begin to connect to the parent's vsock port; None while it is not known which CID it has.
+
+        Raises:
+            OSError: it cannot even begin.
+        """
+        return self._begin(self._cid, port) if self._begin and self._cid is not None else None
 
     async def _find(self, port: int) -> trio.SocketStream:
         # Both at once: the one that is nobody's may refuse, or never answer.
         index, stream = await race([functools.partial(self._connect, cid, port) for cid in PARENT_CIDS])
         self._cid = PARENT_CIDS[index]
         return stream
+
+
+def no_answer(port: int) -> TimeoutError:
+    """The parent does not accept in time."""
+    return TimeoutError(errno.ETIMEDOUT, f"the parent's port {port} does not answer")
 
 
 async def open_egress(
@@ -57,32 +87,38 @@ async def open_egress(
     The caller closes the stream.
     """
     try:
-        stream = await link.open(frames.PORT)
+        plain = plain_of(await link.open(frames.PORT))
     except OSError as error:
-        return Failed(error.errno or 0, f"the parent's egress service cannot be reached: {error.strerror}")
+        return unreachable(error)
     try:
-        with trio.move_on_after(timeout):
-            answer = await _ask(stream, request)
-            if isinstance(answer, Connected):
-                return stream
-            await trio.aclose_forcefully(stream)
-            return answer
-    except frames.FrameError as error:
-        await trio.aclose_forcefully(stream)
-        return Failed(errno.EPROTO, f"the parent's egress service speaks another protocol: {error}")
-    except trio.BrokenResourceError:
-        await trio.aclose_forcefully(stream)
-        return Failed(errno.ECONNRESET, "the parent's egress service hung up")
+        answer = await visits.drive(ask(plain, frames.format_request(request), trio.current_time(), timeout=timeout))
+        if isinstance(answer, Connected):
+            return trio.SocketStream(trio.socket.from_stdlib_socket(plain))
     except BaseException:
-        await trio.aclose_forcefully(stream)
+        plain.close()
         raise
-    await trio.aclose_forcefully(stream)
-    return Failed(errno.ETIMEDOUT, f"the parent's egress service gave no answer within {timeout:g} s")
+    plain.close()
+    return answer
 
 
-async def _ask(stream: trio.SocketStream, request: Request) -> frames.Answer:
-    await stream.send_all(frames.format_request(request))
-    reader = FrameReader(frames.MAX_ANSWER)
-    while (payload := reader.receive_data(bytes(await stream.receive_some(reader.wanted)))) is None:
-        pass
-    return frames.parse_answer(payload)
+def unreachable(error: OSError) -> Failed:
+    """What it means for a request that the parent does not accept."""
+    return Failed(error.errno or 0, f"the parent's egress service cannot be reached: {error.strerror}")
+
+
+def ask(
+    plain: socket.socket, frame: bytes, now: float, *, timeout: float = ANSWER_SECONDS
+) -> Steps[frames.Answer]:
+    """Send a request's frame to the parent, on a connection to it; the answer. Not a byte more is read."""
+    until = now + timeout
+    try:
+        yield from visits.send(plain, frame, until)
+        yield visits.Wait(plain, READABLE, until)
+        payload, _ = yield from visits.read(plain, FrameReader(frames.MAX_ANSWER), until, ahead=_SHORTEST)
+        return _parse(payload)
+    except frames.FrameError as error:
+        return Failed(errno.EPROTO, f"the parent's egress service speaks another protocol: {error}")
+    except visits.ExpiredError:
+        return Failed(errno.ETIMEDOUT, f"the parent's egress service gave no answer within {timeout:g} s")
+    except OSError:
+        return Failed(errno.ECONNRESET, "the parent's egress service hung up")

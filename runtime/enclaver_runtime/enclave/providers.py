@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import trio
 
-from enclaver_runtime.config import Config
+from enclaver_runtime.config import Config, Ingress
 from enclaver_runtime.enclave import ingress
-from enclaver_runtime.enclave.parent_link import Connect, ParentLink, open_egress
+from enclaver_runtime.enclave.parent_link import Begin, Connect, ParentLink
+from enclaver_runtime.enclave.security_module import SecurityModule
 from enclaver_runtime.enclave.services import Provider, Service
-from enclaver_runtime.protocol.throttle import Throttle
+from enclaver_runtime.protocol.throttle import throttled
 from enclaver_runtime.transport import connections
 
 Listen = Callable[[int], trio.SocketListener]
 
 
-def providers(*, listen: Listen, connect: Connect, say: Callable[[str], None]) -> dict[str, Provider]:
+def providers(
+    *,
+    listen: Listen,
+    connect: Connect,
+    begin: Begin | None = None,
+    say: Callable[[str], None],
+    security_module: Callable[[], SecurityModule],
+    root: str,
+) -> dict[str, Provider]:
     """What serves which section.
 
     Args:
         listen: gives a listener for a vsock port of the enclave.
         connect: connects to a vsock CID and port.
+        begin: begins to; without it, every tunnel takes the long way.
         say: writes a line for people; each service's lines are limited to what a console can take.
+        security_module: gives the enclave's, the same one each time; called once the machine is prepared.
+        root: the app's root folder.
     """
 
     def make_egress(config: Config) -> Service:
@@ -34,45 +46,82 @@ def providers(*, listen: Listen, connect: Connect, say: Callable[[str], None]) -
         section = config.egress
         assert section is not None
         policy = Policy(allow=section.allow, deny=section.deny)
-        link = ParentLink(connect)
+        link = ParentLink(connect, begin=begin)
 
         async def serve(*, task_status: trio.TaskStatus[None]) -> None:
             await serve_proxy(
                 listeners=[connections.listen_tcp("127.0.0.1", section.proxy_port)],
                 policy=policy,
-                open_egress=functools.partial(open_egress, link),
-                tell=_throttled(say),
+                link=link,
+                tell=throttled(say, trio.current_time),
                 task_status=task_status,
             )
 
         return serve
 
     def make_ingress(config: Config) -> Service:
+        tls = _tls_ports(config.ingress)
+
         async def serve(*, task_status: trio.TaskStatus[None]) -> None:
-            tell = _throttled(say)
+            tell = throttled(say, trio.current_time)
             async with trio.open_nursery() as nursery:
                 for section in config.ingress:
-                    await nursery.start(serve_one, section.listen_port, tell)
+                    serve_one = tls.get(section.listen_port, ingress.serve_port)
+                    await nursery.start(
+                        functools.partial(
+                            serve_one,
+                            listener=listen(section.listen_port),
+                            connect_app=functools.partial(connections.connect_tcp, "127.0.0.1", section.listen_port),
+                            tell=tell,
+                        )
+                    )
                 task_status.started()
 
-        async def serve_one(port: int, tell: Callable[[str], None], *, task_status: trio.TaskStatus[None]) -> None:
-            await ingress.serve_port(
-                listener=listen(port),
-                connect_app=lambda: connections.connect_tcp("127.0.0.1", port),
-                tell=tell,
+        return serve
+
+    def make_api(config: Config) -> Service:
+        # Loaded only here, for the same reason.
+        from enclaver_runtime.enclave.attestation_api import serve_api
+
+        section = config.api
+        assert section is not None
+
+        async def serve(*, task_status: trio.TaskStatus[None]) -> None:
+            await serve_api(
+                listeners=[connections.listen_tcp("127.0.0.1", section.listen_port)],
+                security_module=security_module(),
                 task_status=task_status,
             )
 
         return serve
 
-    return {"egress": make_egress, "ingress": make_ingress}
+    def make_kms_proxy(config: Config) -> Service:
+        # Loaded only here, for the same reason.
+        from enclaver_runtime.enclave.kms_service import kms_service
+
+        return kms_service(
+            config,
+            root=root,
+            link=ParentLink(connect),
+            security_module=security_module,
+            tell=throttled(say, trio.current_time),
+        )
+
+    return {"egress": make_egress, "ingress": make_ingress, "api": make_api, "kms_proxy": make_kms_proxy}
 
 
-def _throttled(say: Callable[[str], None]) -> Callable[[str], None]:
-    throttle = Throttle()
+def _tls_ports(sections: Iterable[Ingress]) -> dict[int, Callable[..., Awaitable[None]]]:
+    """What serves the ports of which TLS is ended here, by port."""
+    if not any(section.tls for section in sections):
+        return {}
+    # Loaded only here, for the same reason.
+    from enclaver_runtime.enclave import tls, tls_ingress
 
-    def tell(line: str) -> None:
-        for admitted in throttle.admit(line, trio.current_time()):
-            say(admitted)
-
-    return tell
+    turn = trio.Lock()
+    return {
+        section.listen_port: functools.partial(
+            tls_ingress.serve_tls_port, port=section.listen_port, context=tls.load(section.tls), turn=turn
+        )
+        for section in sections
+        if section.tls is not None
+    }

@@ -17,10 +17,13 @@ from collections.abc import Awaitable, Callable, Sequence
 import trio
 
 from enclaver_runtime.protocol.frames import BLOCKED, Failed
-from enclaver_runtime.protocol.hosts import Address, Name
+from enclaver_runtime.protocol.hosts import Address, Host, Name
 from enclaver_runtime.protocol.policy import PARENT, Allowed, Denied, Policy
 from enclaver_runtime.transport.connections import connect_tcp
 from enclaver_runtime.transport.race import race
+from enclaver_runtime.transport.relay import visits
+from enclaver_runtime.transport.relay.loop import Loop
+from enclaver_runtime.transport.relay.visits import Steps
 
 #: For resolving and connecting together.
 CONNECT_SECONDS = 30.0
@@ -77,18 +80,49 @@ async def open_permitted(
             return await _connect_first(permitted, port, connect, stagger)
         refused = [one for one in decisions if isinstance(one, Denied)]
         return _blocked(refused[0]) if refused else Failed(errno.EHOSTUNREACH, f"{decision.host} has no address")
-    return Failed(errno.ETIMEDOUT, f"{decision.host} port {port} did not answer within {timeout:g} s")
+    return _too_slow(decision.host, port, timeout)
+
+
+def permitted_address(host: str, port: int, *, policy: Policy) -> str | Failed | None:
+    """The address to connect to, where it takes no resolver to know it; None where it does."""
+    decision = policy.decide(host, port)
+    if isinstance(decision, Denied):
+        return _blocked(decision)
+    address = _literal(decision)
+    if address is None:
+        return None
+    decision = policy.decide_resolved(decision, address, port)
+    return _blocked(decision) if isinstance(decision, Denied) else str(decision.host)
+
+
+def open_address(
+    loop: Loop, address: str, port: int, *, timeout: float = CONNECT_SECONDS
+) -> Steps[socket.socket | Failed]:
+    """Connect to an address that is permitted; the socket, which the caller closes, or why there is none."""
+    try:
+        origin = visits.begin(socket.AF_INET6 if ":" in address else socket.AF_INET, (address, port))
+        yield from visits.connected(loop, origin, loop.time() + timeout)
+    except visits.ExpiredError:
+        return _too_slow(address, port, timeout)
+    except OSError as error:
+        return _failed(address, port, error)
+    return origin
 
 
 def _blocked(denied: Denied) -> Failed:
     return Failed(errno.EACCES, f"{BLOCKED}: {denied.reason}")
 
 
+def _literal(allowed: Allowed) -> Address | None:
+    """The one address that needs no resolver."""
+    if isinstance(allowed.host, Name):
+        return _LOOPBACK if allowed.host == PARENT else None
+    return allowed.host
+
+
 async def _addresses(allowed: Allowed, resolve: Resolve) -> Sequence[Address]:
-    if not isinstance(allowed.host, Name):
-        return [allowed.host]
-    if allowed.host == PARENT:
-        return [_LOOPBACK]
+    if address := _literal(allowed):
+        return [address]
     found = list(dict.fromkeys(await resolve(str(allowed.host))))
     return _alternating(found)[:_MAX_ADDRESSES]
 
@@ -109,6 +143,14 @@ async def _connect_first(
     try:
         _, stream = await race(attempts, stagger=stagger)
     except OSError as error:
-        code = error.errno or 0
-        return Failed(code, f"{addresses[0]} port {port}: {os.strerror(code) if code else error}")
+        return _failed(addresses[0], port, error)
     return stream
+
+
+def _failed(address: str, port: int, error: OSError) -> Failed:
+    code = error.errno or 0
+    return Failed(code, f"{address} port {port}: {os.strerror(code) if code else error}")
+
+
+def _too_slow(host: Host | str, port: int, timeout: float) -> Failed:
+    return Failed(errno.ETIMEDOUT, f"{host} port {port} did not answer within {timeout:g} s")

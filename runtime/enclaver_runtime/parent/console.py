@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Callable
 
 import trio
 import trio.abc
@@ -24,14 +25,18 @@ class Console:
     Args:
         echo: where everything goes as it comes, or None.
         keep: how many lines are kept.
+        on_line: called with every whole line, without its end; a very long one is cut.
     """
 
-    def __init__(self, *, echo: Sink | None = None, keep: int = 40) -> None:
+    def __init__(
+        self, *, echo: Sink | None = None, keep: int = 40, on_line: Callable[[bytes], object] = lambda _: None
+    ) -> None:
         #: Set when a Linux kernel has said that it gave up.
         self.panicked = trio.Event()
         #: Set when a Linux kernel has said that it starts its first process: its own drivers are then up.
         self.init_started = trio.Event()
         self._echo = echo
+        self._on_line = on_line
         self._lines: deque[bytes] = deque(maxlen=keep)
         self._rest = b""
 
@@ -60,6 +65,7 @@ class Console:
 
     def _keep(self, line: bytes) -> None:
         self._look(line)
+        self._on_line(line[:_MAX_LINE].rstrip(b"\r"))
         if line.strip():
             self._lines.append(line[:_MAX_LINE])
 

@@ -6,24 +6,19 @@ memory is plain memory of this machine's processes, and its attestation document
 
 from __future__ import annotations
 
-import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import trio
 
-from enclaver_runtime.parent import exit_codes, heartbeat, machine, processes
+from enclaver_runtime.parent import heartbeat, machine, processes
 from enclaver_runtime.parent.console import Console
 from enclaver_runtime.parent.errors import ParentError, plain_errors
-from enclaver_runtime.parent.exit_codes import Outcome
-from enclaver_runtime.parent.follow import follow
 from enclaver_runtime.parent.machine import EnclaveImage, Machine, Qemu
 from enclaver_runtime.parent.scratch import scratch_folder
-from enclaver_runtime.parent.services import ParentService
 from enclaver_runtime.parent.sink import Sink
 from enclaver_runtime.protocol.heartbeat import PORT as HEARTBEAT_PORT
-from enclaver_runtime.protocol.status import Status
 from enclaver_runtime.transport import vsock
 
 WARNING = (
@@ -31,7 +26,6 @@ WARNING = (
     "and its attestation is not signed by AWS."
 )
 
-_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # The longest path of a unix socket's address, without its final NUL (sun_path in unix(7)).
 _MAX_SOCKET_PATH = 107
 # How long vhost-device-vsock may take to make its sockets, and how often they are looked for.
@@ -76,6 +70,10 @@ class EmulatedEnclave:
         """False: vhost-device-vsock takes the end of our output for the end of the connection."""
         return False
 
+    async def wait_booting(self) -> None:
+        """Return at once: QEMU boots it from the start."""
+        await trio.lowlevel.checkpoint()
+
     @property
     def has_ended(self) -> bool:
         """Whether :meth:`wait_ended` would return at once."""
@@ -111,6 +109,7 @@ async def emulate(
     memory_mb: int,
     cpus: int,
     console: Sink | None = None,
+    on_line: Callable[[bytes], object] = lambda _: None,
 ) -> AsyncIterator[EmulatedEnclave]:
     """Boot ``image``; on leaving, its processes, sockets and files are gone, whatever happened inside.
 
@@ -119,6 +118,7 @@ async def emulate(
         memory_mb: the guest's memory in MiB.
         cpus: how many processors the guest sees.
         console: gets the guest's console as it is written; its last lines are kept in any case.
+        on_line: called with each whole line of it.
 
     Raises:
         ParentError: a program cannot be started, or the vsock device does not come up.
@@ -134,7 +134,7 @@ async def emulate(
         else:
             parts = await trio.to_thread.run_sync(image.extract, folder)
             boot = machine.microvm_command(qemu, parts=parts, vhost_socket=vhost_socket, memory_mb=memory_mb, cpus=cpus)
-        output, device_output = Console(echo=console), Console()
+        output, device_output = Console(echo=console, on_line=on_line), Console()
         enclave = EmulatedEnclave(uds, output, device_output)
         async with trio.open_nursery() as nursery:
             await nursery.start(_serve_heartbeat, enclave)
@@ -148,76 +148,44 @@ async def emulate(
                     nursery.cancel_scope.cancel()
 
 
-async def run(
+@asynccontextmanager
+async def boot(
     image: EnclaveImage,
     *,
-    log: Sink,
     memory_mb: int,
     cpus: int,
-    boot_timeout: float,
     tell: Callable[[str], None],
-    on_status: Callable[[Status], None] = lambda _: None,
     console: Sink | None = None,
+    on_line: Callable[[bytes], object] = lambda _: None,
     qemu: Path | None = None,
     vhost_device_vsock: Path | None = None,
     machine_type: Machine | None = None,
-    services: Sequence[ParentService] = (),
-) -> Outcome:
-    """Boot ``image`` in an emulator, follow its app to its end, and leave nothing behind.
-
-    SIGINT, SIGTERM and SIGHUP end the enclave; so this is to be called in the main thread.
+) -> AsyncIterator[EmulatedEnclave]:
+    """Find the programs, say what an emulated enclave is worth, and :func:`emulate` one.
 
     Args:
-        log: gets the app's output.
-        boot_timeout: seconds until the app's first status must have come.
         tell: called with sentences for the user: the warning, the machine used.
         qemu, vhost_device_vsock: programs to use instead of those found (tool folder, then PATH).
         machine_type: QEMU's machine to use instead of the best it has.
-        services: what runs beside the enclave, from :func:`enclaver_runtime.parent.services.services`.
 
     Raises:
-        ParentError: a program is missing, or the enclave ended or stayed silent without a final status.
-        OSError: no sockets or files can be made; whatever else ``log`` or ``console`` raises.
+        ParentError: a program is missing, cannot be started or lacks the machine.
+        OSError: no sockets or files can be made.
     """
-    caught: list[int] = []
-    ended: list[Outcome] = []
-    with plain_errors():
-        async with trio.open_nursery() as nursery:
-            await nursery.start(_watch_signals, caught, nursery.cancel_scope)
-            vhost_program = machine.find_vhost_device_vsock(vhost_device_vsock)
-            found = await machine.inspect(machine.find_qemu(qemu), machine=machine_type)
-            tell(WARNING)
-            tell(f"emulated by {found}, {memory_mb} MiB, {cpus} processors")
-            async with emulate(
-                image,
-                qemu=found,
-                vhost_device_vsock=vhost_program,
-                memory_mb=memory_mb,
-                cpus=cpus,
-                console=console,
-            ) as enclave:
-                for service in services:
-                    await nursery.start(service, enclave)
-                status = await follow(enclave, log=log, boot_timeout=boot_timeout, on_status=on_status)
-            ended.append(exit_codes.outcome(status))
-            nursery.cancel_scope.cancel()
-    return ended[0] if ended else exit_codes.interrupted(caught[0])
-
-
-async def _watch_signals(
-    caught: list[int],
-    scope: trio.CancelScope,
-    *,
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    # A signal that this process was started to ignore (nohup, a script's background job) stays ignored.
-    wanted = [one for one in _ENDING_SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
-    with trio.open_signal_receiver(*wanted) as received:
-        task_status.started()
-        async for number in received:
-            caught.append(number)
-            scope.cancel()
-            return
+    vhost_program = machine.find_vhost_device_vsock(vhost_device_vsock)
+    found = await machine.inspect(machine.find_qemu(qemu), machine=machine_type)
+    tell(WARNING)
+    tell(f"emulated by {found}, {memory_mb} MiB, {cpus} processors")
+    async with emulate(
+        image,
+        qemu=found,
+        vhost_device_vsock=vhost_program,
+        memory_mb=memory_mb,
+        cpus=cpus,
+        console=console,
+        on_line=on_line,
+    ) as enclave:
+        yield enclave
 
 
 async def _serve_heartbeat(

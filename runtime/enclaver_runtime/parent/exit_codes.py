@@ -40,9 +40,10 @@ def outcome(status: Status) -> Outcome:
             raise ValueError("a running app has no exit code")
 
 
-def interrupted(number: int) -> Outcome:
-    """What the runner does after it got signal ``number`` itself."""
-    return Outcome(INTERRUPTED, f"interrupted by {_signal_name(number)}")
+def interrupted(number: int, status: Status | None = None) -> Outcome:
+    """What the runner does after it got signal ``number`` itself; ``status`` is how the app ended, if that is known."""
+    reason = f"interrupted by {_signal_name(number)}"
+    return Outcome(INTERRUPTED, reason if status is None else f"{reason}; {outcome(status).reason}")
 
 
 def _signal_name(number: int) -> str:

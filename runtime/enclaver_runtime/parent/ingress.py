@@ -8,7 +8,7 @@ import trio
 
 from enclaver_runtime.transport import server
 from enclaver_runtime.transport.connections import listen_tcp
-from enclaver_runtime.transport.pump import pump
+from enclaver_runtime.transport.relay.relays import open_relays
 
 #: How long a connection waits for an enclave that still boots, in seconds.
 PATIENCE_SECONDS = 60.0
@@ -53,10 +53,10 @@ async def serve_ingress(
             tell(f"ingress: the enclave did not accept within {patience:g} s, a connection was dropped")
             return
         async with enclave:
-            await pump(client, enclave, hold=hold)
+            await relays.run(client, enclave, hold=hold)
 
     listener = listen_tcp(host, port)
-    async with trio.open_nursery() as nursery:
+    async with open_relays() as relays, trio.open_nursery() as nursery:
         await nursery.start(_serve, relay, listener)
         task_status.started(listener.socket.getsockname()[1])
 

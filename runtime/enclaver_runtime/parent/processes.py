@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import trio
@@ -64,8 +64,8 @@ class Child:
         return f"exit code {returncode}" if returncode >= 0 else f"signal {-returncode}"
 
 
-def start(command: Sequence[str | Path], *, cwd: Path) -> Child:
-    """Start ``command`` (an absolute path and its arguments) in ``cwd`` with no input.
+def start(command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str] | None = None) -> Child:
+    """Start ``command`` (an absolute path and its arguments) in ``cwd`` with no input, by default in this environment.
 
     To be called from the thread that lives as long as the child should, which is trio's. The caller calls
     :meth:`Child.wait` and :meth:`Child.end`, and reads and closes :attr:`Child.output`.
@@ -77,6 +77,7 @@ def start(command: Sequence[str | Path], *, cwd: Path) -> Child:
     popen = subprocess.Popen(
         arguments,
         cwd=cwd,
+        env=env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -1,18 +1,19 @@
-"""Clients of the two ports that every enclave of ours (and of Enclaver's) serves: the app's status and log.
+"""Clients of the status port that every enclave of ours (and of Enclaver's) serves, and the way to any of its ports.
 
-Both are reached with patience: while the enclave boots nobody listens, and nobody says so. They work over any
-way to the enclave, so the emulator and real Nitro share them.
+They are reached with patience: while the enclave boots nobody listens, and nobody says so. This works over any way to
+the enclave, so the emulator and real Nitro share it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import trio
 import trio.abc
 
-from enclaver_runtime.parent.sink import Sink
-from enclaver_runtime.protocol.status import Status, StatusDecoder, is_final
+from enclaver_runtime.protocol import stop
+from enclaver_runtime.protocol.status import Status, StatusDecoder, StatusError, is_final
 
 #: Makes one attempt to connect to a port of the enclave within so many seconds, or raises OSError.
 Connect = Callable[[int, float], Awaitable[trio.abc.Stream]]
@@ -47,32 +48,37 @@ async def read_status(connect: Connect, port: int, *, on_status: Callable[[Statu
         enclaver_runtime.protocol.status.StatusError: the enclave sent something else.
     """
     while True:
-        stream = await connect_patiently(connect, port)
-        decoder = StatusDecoder()
-        async with stream:
-            while data := await _receive(stream):
-                for status in decoder.receive_data(data):
-                    on_status(status)
-                    if is_final(status):
-                        return status
+        async with await connect_patiently(connect, port) as stream:
+            if (status := await _final(stream, on_status)) is not None:
+                return status
         await trio.sleep(_PAUSE)
 
 
-async def copy_log(connect: Connect, port: int, sink: Sink, *, on_data: Callable[[], None]) -> None:
-    """Copy the app's log on ``port`` to ``sink`` until the enclave closes it.
+async def ask_to_end(connect: Connect, port: int, number: int) -> None:
+    """Ask, on the status ``port``, that the app ends by signal ``number``; returns when it has, or when the
+    enclave hangs up.
 
-    ``on_data`` is called after each piece. The log is opened once: a second reader would get the lines in the
-    enclave's ring again. What ``sink`` raises propagates.
+    An enclave of Enclaver's own does not listen to it. One that sends something else than statuses is left alone:
+    who follows its status says so.
     """
-    stream = await connect_patiently(connect, port)
-    async with stream:
-        on_data()
-        while data := await _receive(stream):
-            await sink(data)
-            on_data()
+    async with await connect_patiently(connect, port) as stream:
+        with suppress(trio.BrokenResourceError, StatusError):
+            await stream.send_all(stop.format_request(number))
+            await _final(stream, lambda _: None)
 
 
-async def _receive(stream: trio.abc.Stream) -> bytes:
+async def _final(stream: trio.abc.Stream, on_status: Callable[[Status], None]) -> Status | None:
+    """The final status on ``stream``, or None when it ends before."""
+    decoder = StatusDecoder()
+    while data := await receive(stream):
+        for status in decoder.receive_data(data):
+            on_status(status)
+            if is_final(status):
+                return status
+    return None
+
+
+async def receive(stream: trio.abc.Stream) -> bytes:
     """Some bytes, or none when the stream ended, in whichever way."""
     try:
         return bytes(await stream.receive_some(_CHUNK))

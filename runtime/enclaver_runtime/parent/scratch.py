@@ -1,4 +1,4 @@
-"""A folder for one run's sockets, removed at its end, and by a later run if this one was killed."""
+"""A folder for one run's sockets, removed at its end, also if the run is killed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from enclaver_runtime.parent.janitor import if_killed
+
 _PREFIX = "enclaver-run-"
 # A folder this young may belong to a run that has not locked it yet.
 _SETTLED = 30.0
@@ -20,8 +22,9 @@ _SETTLED = 30.0
 def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
     """Make a private folder (0700) under ``parent`` (default: the system's temporary folder) and remove it.
 
-    The folder is locked (flock) as long as its run lives. A run that is killed cannot remove it, so the next
-    one removes folders of the same user that nobody holds a lock on.
+    A run that is killed leaves that to its janitor. Should that one be killed too, the next run does it: the
+    folder is locked (flock) as long as its run lives, and folders of the same user that nobody holds a lock on
+    are removed first.
 
     Raises:
         OSError: the folder cannot be made.
@@ -32,7 +35,8 @@ def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield folder
+        with if_killed("rm", "-rf", "--", folder):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)

@@ -16,6 +16,7 @@ from enclaver_runtime.parent.ingress import serve_ingress
 from enclaver_runtime.protocol import frames
 from enclaver_runtime.protocol.connect import parse_port
 from enclaver_runtime.protocol.policy import Policy
+from enclaver_runtime.protocol.throttle import throttled
 
 # For one attempt: a hybrid parent never answers a connect that the guest refuses.
 _ATTEMPT_SECONDS = 5.0
@@ -105,7 +106,13 @@ def services(
 
 def _egress(policy: Policy, tell: Callable[[str], None]) -> ParentService:
     async def serve(enclave: Enclave, *, task_status: trio.TaskStatus[None]) -> None:
-        await serve_egress(listener=enclave.listen(frames.PORT), policy=policy, tell=tell, task_status=task_status)
+        await serve_egress(
+            listener=enclave.listen(frames.PORT),
+            policy=policy,
+            # What the enclave makes it say, it may make it say over and over.
+            tell=throttled(tell, trio.current_time),
+            task_status=task_status,
+        )
 
     return serve
 

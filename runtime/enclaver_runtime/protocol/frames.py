@@ -103,17 +103,22 @@ class FrameReader:
     """One frame out of a stream, never a byte more: what follows is not for this protocol.
 
     Give :meth:`receive_data` at most :attr:`wanted` bytes at a time, until it returns the frame's payload.
+
+    Args:
+        max_size: of the payload, in bytes.
+        length: how the length before it is written.
     """
 
-    def __init__(self, max_size: int) -> None:
+    def __init__(self, max_size: int, *, length: struct.Struct = _LENGTH) -> None:
         self._max_size = max_size
+        self._length = length
         self._size: int | None = None
         self._data = b""
 
     @property
     def wanted(self) -> int:
         """How many bytes are missing, as far as that is known."""
-        return (_LENGTH.size if self._size is None else self._size) - len(self._data)
+        return (self._length.size if self._size is None else self._size) - len(self._data)
 
     def receive_data(self, data: bytes) -> bytes | None:
         """The payload, once it is complete; else None.
@@ -131,7 +136,7 @@ class FrameReader:
             return None
         if self._size is not None:
             return self._data
-        (self._size,) = _LENGTH.unpack(self._data)
+        (self._size,) = self._length.unpack(self._data)
         self._data = b""
         if not 1 <= self._size <= self._max_size:
             raise FrameError(f"a frame of {self._size} bytes, 1 to {self._max_size} are allowed")

@@ -13,16 +13,13 @@ from typing import TypeVar
 
 import cbor2
 
+from enclaver_runtime.protocol.nsm_limits import MAX_NONCE, MAX_PUBLIC_KEY, MAX_USER_DATA
+
 T = TypeVar("T")
 
 #: The driver takes no longer request and gives no longer response; bytes.
 MAX_REQUEST = 0x1000
 MAX_RESPONSE = 0x3000
-
-#: The NSM's own limits on what an attestation document carries; bytes.
-MAX_USER_DATA = 512
-MAX_NONCE = 512
-MAX_PUBLIC_KEY = 1024
 
 
 class NsmError(Exception):

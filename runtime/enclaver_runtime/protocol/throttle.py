@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class Throttle:
     """Lets ``limit`` lines through in each ``period`` of seconds; time is given, never read."""
@@ -26,3 +28,14 @@ class Throttle:
         else:
             self._dropped += 1
         return lines
+
+
+def throttled(tell: Callable[[str], None], clock: Callable[[], float]) -> Callable[[str], None]:
+    """``tell``, with so many lines a period by ``clock``."""
+    throttle = Throttle()
+
+    def tell_some(line: str) -> None:
+        for admitted in throttle.admit(line, clock()):
+            tell(admitted)
+
+    return tell_some

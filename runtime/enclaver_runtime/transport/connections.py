@@ -7,7 +7,7 @@ import socket
 
 import trio
 
-_BACKLOG = 128
+_BACKLOG = 1024
 
 
 async def connect_tcp(address: str, port: int) -> trio.SocketStream:

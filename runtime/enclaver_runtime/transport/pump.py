@@ -17,6 +17,8 @@ import errno
 import select
 import socket
 import struct
+from collections.abc import Awaitable
+from typing import Protocol
 
 import trio
 
@@ -32,9 +34,28 @@ _FIRST_BUFFER = 16 * 1024
 _RESET = struct.pack("ii", 1, 0)
 
 
+class Side(Protocol):
+    """A connection that is relayed, where it is more than a socket; what fails raises OSError."""
+
+    def receive_into(self, buffer: memoryview, /) -> Awaitable[int]:
+        """Wait for bytes; returns how many, 0 at the end of input."""
+
+    def send(self, data: memoryview, /) -> Awaitable[int]:
+        """Send some of ``data``; returns how many bytes were taken."""
+
+    def end_output(self) -> Awaitable[None]:
+        """Let the peer know that nothing more will be sent; it may send on."""
+
+    def fileno(self) -> int:
+        """The number of the socket below it."""
+
+    def reset(self) -> None:
+        """Make the coming close one that the peer takes for a failure."""
+
+
 async def pump(
     left: trio.SocketStream,
-    right: trio.SocketStream,
+    right: trio.SocketStream | Side,
     *,
     buffer_size: int = BUFFER,
     half_open: float = HALF_OPEN_SECONDS,
@@ -49,23 +70,42 @@ async def pump(
         hold: for a ``right`` that knows no half-close: the left side's end is not passed on, but ends the
             connection after so many seconds of silence.
     """
-    return await _Pump(left, right, buffer_size=buffer_size, half_open=half_open, hold=hold).run()
+    sides = _Plain(left), _Plain(right) if isinstance(right, trio.SocketStream) else right
+    return await _Pump(*sides, buffer_size=buffer_size, half_open=half_open, hold=hold).run()
 
 
 def reset(stream: trio.SocketStream) -> None:
     """Make the coming close a reset, on TCP; other sockets have none, and are closed as ever."""
-    if stream.socket.family in (socket.AF_INET, socket.AF_INET6):
-        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    abort(stream.socket)
+
+
+def abort(connection: socket.socket | trio.socket.SocketType) -> None:
+    """The same of a socket."""
+    if connection.family in (socket.AF_INET, socket.AF_INET6):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
 
 class _SinkError(OSError):
     """Sending has failed."""
 
 
+class _Plain:
+    """A socket as a side."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        # The socket's own methods: another one around them would cost as much as they do.
+        self.receive_into, self.send, self.fileno = stream.socket.recv_into, stream.socket.send, stream.socket.fileno
+
+    async def end_output(self) -> None:
+        self._stream.socket.shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        reset(self._stream)
+
+
 class _Pump:
-    def __init__(
-        self, left: trio.SocketStream, right: trio.SocketStream, *, buffer_size: int, half_open: float, hold: float
-    ) -> None:
+    def __init__(self, left: Side, right: Side, *, buffer_size: int, half_open: float, hold: float) -> None:
         self._left = left
         self._right = right
         self._buffer_size = buffer_size
@@ -82,18 +122,16 @@ class _Pump:
             nursery.start_soon(self._direction, self._left, self._right, self._hold, nursery)
             nursery.start_soon(self._direction, self._right, self._left, 0.0, nursery)
         if self._failed:
-            reset(self._left)
-            reset(self._right)
+            self._left.reset()
+            self._right.reset()
         return self._ended == 2
 
-    async def _direction(
-        self, source: trio.SocketStream, sink: trio.SocketStream, hold: float, nursery: trio.Nursery
-    ) -> None:
+    async def _direction(self, source: Side, sink: Side, hold: float, nursery: trio.Nursery) -> None:
         scope = nursery.cancel_scope
         try:
             await self._copy(source, sink)
             if not hold:
-                sink.socket.shutdown(socket.SHUT_WR)
+                await sink.end_output()
         except _SinkError as error:
             if not self._ended and not self._draining:
                 self._draining = True
@@ -113,8 +151,8 @@ class _Pump:
             nursery.start_soon(self._end_at_hang_up, source, scope)
             nursery.start_soon(self._end_at_silence, hold or self._half_open, scope)
 
-    async def _copy(self, source: trio.SocketStream, sink: trio.SocketStream) -> None:
-        receive_into, send = source.socket.recv_into, sink.socket.send
+    async def _copy(self, source: Side, sink: Side) -> None:
+        receive_into, send = source.receive_into, sink.send
         buffer = memoryview(bytearray(min(_FIRST_BUFFER, self._buffer_size)))
         while size := await receive_into(buffer):
             self._last_bytes = trio.current_time()
@@ -128,11 +166,11 @@ class _Pump:
                 buffer = memoryview(bytearray(self._buffer_size))
         self._last_bytes = trio.current_time()
 
-    async def _discard(self, source: trio.SocketStream, scope: trio.CancelScope) -> None:
+    async def _discard(self, source: Side, scope: trio.CancelScope) -> None:
         # What is left unread would make a reset of the coming close, and that could overtake the last answer.
-        buffer = bytearray(_FIRST_BUFFER)
+        buffer = memoryview(bytearray(_FIRST_BUFFER))
         try:
-            while await source.socket.recv_into(buffer):
+            while await source.receive_into(buffer):
                 pass
         except OSError:
             self._failed = True
@@ -144,10 +182,10 @@ class _Pump:
             await trio.sleep(left)
         scope.cancel()
 
-    async def _end_at_hang_up(self, stream: trio.SocketStream, scope: trio.CancelScope) -> None:
+    async def _end_at_hang_up(self, side: Side, scope: trio.CancelScope) -> None:
         # A socket at its end of input is readable for ever. An epoll without events still tells of a hang-up,
         # and is itself a file that can be waited for.
         with select.epoll(1) as hang_up:
-            hang_up.register(stream.socket.fileno(), 0)
+            hang_up.register(side.fileno(), 0)
             await trio.lowlevel.wait_readable(hang_up.fileno())
         scope.cancel()

@@ -14,7 +14,10 @@ from contextlib import suppress
 
 import trio
 
-_BACKLOG = 128
+from enclaver_runtime.transport.relay import visits
+
+# For bursts: what finds no room is refused, or, over unix sockets, has to be tried again.
+_BACKLOG = 1024
 _MAX_GREETING = 64
 
 
@@ -35,6 +38,15 @@ async def connect(cid: int, port: int) -> trio.SocketStream:
     except BaseException:
         connection.close()
         raise
+
+
+def begin(cid: int, port: int) -> socket.socket:
+    """Begin to connect (see :func:`enclaver_runtime.transport.relay.visits.begin`).
+
+    Raises:
+        OSError: it cannot even begin, or no vsock here.
+    """
+    return visits.begin(socket.AF_VSOCK, (cid, port))
 
 
 async def connect_hybrid(path: str, port: int) -> trio.SocketStream:
@@ -65,13 +77,12 @@ async def connect_hybrid(path: str, port: int) -> trio.SocketStream:
         raise
 
 
-def half_closes(stream: trio.SocketStream) -> bool:
+def half_closes(connection: socket.socket | trio.socket.SocketType) -> bool:
     """Whether the end of one direction of a connection to the parent leaves the other one open.
 
     Not where the parent is CID 2, the host itself: its vsock is then a device of the emulator's, which takes the end
     of its own side's output for the end of the connection and says nothing of the end of ours.
     """
-    connection = stream.socket
     return connection.family is not socket.AF_VSOCK or connection.getpeername()[0] != socket.VMADDR_CID_HOST
 
 

@@ -3,94 +3,46 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import threading
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import pytest
 
-from enclaver.cli import main as enclaver
+from tests.integration.runtime.booted import MICROVM, NITRO_ENCLAVE, PATIENCE, get, run, running
 from tests.integration.spine import packaged
-from tests.integration.tools import require, tool_folder
-
-# An emulated boot takes some seconds; a machine that also builds takes several times that.
-PATIENCE = 300
-MACHINES = ("nitro-enclave", "microvm")
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A run that ended: its exit code, the app's log and what the runner and the console said."""
-
-    code: int
-    log: str
-    said: str
-
-
-def command(eif: Path, machine: str, *options: str) -> list[str]:
-    qemu = require("qemu-nitro" if machine == "nitro-enclave" else "qemu-microvm")
-    require("vhost-device-vsock")
-    base = [sys.executable, str(enclaver.__file__), "run", str(eif), "--emulate", "--console"]
-    return [*base, "--machine", machine, "--qemu", str(qemu), *options]
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "ENCLAVER_TOOLS": str(tool_folder())}
-
-
-def run(eif: Path, machine: str) -> Ended:
-    done = subprocess.run(command(eif, machine), capture_output=True, timeout=PATIENCE, env=environment(), check=False)
-    return Ended(done.returncode, done.stdout.decode(), done.stderr.decode(errors="replace"))
-
-
-@contextmanager
-def running(eif: Path, machine: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(
-        command(eif, machine, *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 def test_the_guest_measures_what_was_recorded() -> None:
-    ended = run(packaged.app("exits"), "nitro-enclave")
+    ended = run(packaged.app("exits"))
     seen = dict(re.findall(r"(PCR[012])=([0-9a-f]{96})", ended.said))
     assert seen == packaged.pcrs(packaged.app("exits"))
 
 
-@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("machine", [NITRO_ENCLAVE, MICROVM])
 def test_the_apps_exit_code_is_the_runners_and_its_last_words_arrive(machine: str) -> None:
-    ended = run(packaged.app("exits"), machine)
+    ended = run(packaged.app("exits"), machine=machine)
     assert ended.code == 3, ended.said
     assert ended.log.endswith("last words\n")
 
 
 def test_a_signal_is_reported_as_107() -> None:
-    ended = run(packaged.app("killed"), "nitro-enclave")
+    ended = run(packaged.app("killed"))
     assert (ended.code, "SIGKILL" in ended.said) == (107, True), ended.said
     assert ended.log.endswith("last words\n")
 
 
 def test_an_app_that_cannot_start_is_reported_as_108_with_its_name() -> None:
-    ended = run(packaged.app("unstartable"), "nitro-enclave")
+    ended = run(packaged.app("unstartable"))
     assert ended.code == 108, ended.said
     assert "/app/unstartable.py" in ended.said
 
 
 def test_the_app_is_confined() -> None:
-    ended = run(packaged.app("exits"), "nitro-enclave")
+    ended = run(packaged.app("exits"))
     line = next(line for line in ended.log.splitlines() if line.startswith("looks: "))
     looks = json.loads(line.removeprefix("looks: "))
     assert (looks["uid"], looks["gid"], looks["groups"]) in ((1000, 1000, []), (1000, 1000, [1000]))
@@ -133,7 +85,7 @@ def greeter() -> Iterator[None]:
 
 def test_the_app_reaches_what_it_may_and_learns_why_it_may_not_the_rest() -> None:
     with greeter():
-        ended = run(packaged.app("asks"), "nitro-enclave")
+        ended = run(packaged.app("asks"))
     assert ended.code == 0, ended.log + ended.said
     line = next(line for line in ended.log.splitlines() if line.startswith("answers: "))
     greeted, *refused = json.loads(line.removeprefix("answers: "))
@@ -142,27 +94,15 @@ def test_the_app_reaches_what_it_may_and_learns_why_it_may_not_the_rest() -> Non
     assert all("blocked by egress security policy" in body for _, body in refused)
 
 
-def test_hello_says_hello_and_an_interrupted_runner_leaves_nothing(tmp_path: Path) -> None:
-    with running(packaged.HELLO, "nitro-enclave") as process:
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith(b"hello from the enclave")
-        process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE) == 109
+def test_hello_says_hello_and_an_interrupted_runner_says_so() -> None:
+    with running(packaged.HELLO) as runner:
+        assert runner.wait_for_log("^hello from the enclave")
+        runner.process.send_signal(signal.SIGINT)
+        assert runner.wait(PATIENCE).code == 109
 
 
 def test_hello_answers_through_its_ingress_port() -> None:
-    with running(packaged.HELLO, "nitro-enclave", "-p", "127.0.0.1:0:8000") as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        url = next(found[1] for line in process.stderr if (found := re.search(rb"(127\.0\.0\.1:\d+) leads to", line)))
-        assert process.stdout.readline().startswith(b"hello from the enclave")
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                with urllib.request.urlopen(f"http://{url.decode()}/", timeout=PATIENCE) as answer:
-                    told = json.load(answer)
-                break
-            except OSError:
-                assert time.monotonic() < deadline
-                time.sleep(0.5)
+    with running(packaged.HELLO, "-p", "127.0.0.1:0:8000") as runner:
+        answer = get(runner.url(8000))
+    told = json.loads(answer.body)
     assert (told["message"], told["uid"]) == ("hello from the enclave", 1000)

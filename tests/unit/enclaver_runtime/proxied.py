@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -10,12 +11,13 @@ from contextlib import asynccontextmanager
 import trio
 
 from enclaver_runtime.enclave.egress import serve_proxy
-from enclaver_runtime.enclave.parent_link import ParentLink, open_egress
+from enclaver_runtime.enclave.parent_link import ParentLink
 from enclaver_runtime.parent.egress import serve_egress
 from enclaver_runtime.protocol import frames
 from enclaver_runtime.protocol.policy import Policy
 from enclaver_runtime.transport import vsock
 from enclaver_runtime.transport.connections import connect_tcp, listen_tcp
+from enclaver_runtime.transport.relay import visits
 from tests.unit.enclaver_runtime.net import port_of
 
 
@@ -38,8 +40,12 @@ async def proxied(
     deny: Sequence[str] = (),
     parent_allow: Sequence[str] | None = None,
     idle_timeout: float = 60,
+    express: bool = True,
 ) -> AsyncIterator[Proxied]:
-    """Run both sides with one policy, unless the parent's is given."""
+    """Run both sides with one policy, unless the parent's is given.
+
+    Without ``express``, the first tunnel takes the long way, as the first one of an enclave does.
+    """
     listener = listen_tcp("127.0.0.1", 0)
     result = Proxied(port_of(listener), [])
     with tempfile.TemporaryDirectory() as folder, trio.fail_after(30):
@@ -50,6 +56,14 @@ async def proxied(
                 await trio.sleep_forever()
             return await trio.open_unix_socket(f"{path}_{port}")
 
+        def begin(_cid: int, port: int) -> socket.socket:
+            return visits.begin(socket.AF_UNIX, f"{path}_{port}")
+
+        link = ParentLink(connect, begin=begin)
+        if express:
+            # Once it knows the parent, it takes the short way where it can.
+            async with vsock.listen_hybrid(path, 1), await link.open(1):
+                pass
         async with trio.open_nursery() as nursery:
             policy = Policy(allow=allow, deny=deny)
             await nursery.start(
@@ -65,7 +79,7 @@ async def proxied(
                     serve_proxy,
                     listeners=[listener],
                     policy=policy,
-                    open_egress=functools.partial(open_egress, ParentLink(connect)),
+                    link=link,
                     tell=result.told.append,
                     idle_timeout=idle_timeout,
                 )

@@ -17,11 +17,12 @@ APP: dict[str, Any] = {
     "uid": 1000,
     "gid": 1000,
 }
+TLS = {"cert_file": "/etc/enclaver/tls/8443/cert.pem", "key_file": "/etc/enclaver/tls/8443/key.pem"}
 FULL: dict[str, Any] = {
     "version": 1,
     "app": APP,
     "egress": {"proxy_port": 10000, "allow": ["example.com:443"], "deny": []},
-    "ingress": [{"listen_port": 8000}, {"listen_port": 8443}],
+    "ingress": [{"listen_port": 8000, "tls": None}, {"listen_port": 8443, "tls": TLS}],
     "kms_proxy": {"listen_port": 9999, "endpoints": {"us-east-1": "kms.example.com"}},
     "api": {"listen_port": 9000},
 }
@@ -55,7 +56,7 @@ def test_everything_is_read() -> None:
             gid=1000,
         ),
         egress=config.Egress(proxy_port=10000, allow=("example.com:443",), deny=()),
-        ingress=(config.Ingress(8000), config.Ingress(8443)),
+        ingress=(config.Ingress(8000), config.Ingress(8443, config.Tls(**TLS))),
         kms_proxy=config.KmsProxy(listen_port=9999, endpoints={"us-east-1": "kms.example.com"}),
         api=config.Api(listen_port=9000),
     )
@@ -101,7 +102,12 @@ def test_bytes_that_are_not_utf_8_come_as_escaped_surrogates() -> None:
         ("egress.deny", ..., "egress.deny: is missing"),
         ("ingress", None, "ingress: must be a list"),
         ("ingress.0", 8000, r"ingress\[0\]: must be an object"),
-        ("ingress.1.tls", {}, r"ingress\[1\].tls: is not a key"),
+        ("ingress.0.tls", ..., r"ingress\[0\].tls: is missing"),
+        ("ingress.1.tls", {}, r"ingress\[1\].tls.cert_file: is missing"),
+        ("ingress.1.tls", True, r"ingress\[1\].tls: must be an object"),
+        ("ingress.1.tls.key_file", "key.pem", r"ingress\[1\].tls.key_file: must be absolute"),
+        ("ingress.1.tls.cert_file", 1, r"ingress\[1\].tls.cert_file: must be a text"),
+        ("ingress.1.tls.ca_file", "/ca", r"ingress\[1\].tls.ca_file: is not a key"),
         ("ingress.1.listen_port", 8000, "ingress: a port occurs twice"),
         ("kms_proxy.endpoints", {"a": None}, "kms_proxy.endpoints.a: must be a text"),
         ("api.listen_port", None, "api.listen_port: must be a number"),
@@ -128,7 +134,18 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-PLACES = ["app", "app.argv", "app.env", "app.uid", "egress", "ingress", "ingress.0", "kms_proxy.endpoints", "api"]
+PLACES = [
+    "app",
+    "app.argv",
+    "app.env",
+    "app.uid",
+    "egress",
+    "ingress",
+    "ingress.0",
+    "ingress.1.tls",
+    "kms_proxy.endpoints",
+    "api",
+]
 
 
 @given(st.sampled_from(PLACES), JSON)

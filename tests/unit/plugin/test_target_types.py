@@ -19,6 +19,7 @@ def test_an_image_needs_no_field() -> None:
     values = {field.alias: made[field].value for field in target_types.EnclaveImageTarget.core_fields}
     assert {alias: value for alias, value in values.items() if value is not None} == {
         "manifest": "enclaver.yaml",
+        "drop_xattrs": False,
         "architecture": "x86_64",
     }
     assert made[target_types.ManifestField].file_path == "examples/hello/enclaver.yaml"

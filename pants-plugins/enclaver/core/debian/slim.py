@@ -59,6 +59,15 @@ NOT_IN_RUNTIME: Final[dict[str, str]] = {
     "usr/lib/*-linux-gnu/libthread_db.so.*": "for debuggers",
     "usr/lib/*-linux-gnu/libnss_hesiod.so.*": "name service of Hesiod",
     "usr/lib/*-linux-gnu/libnss_compat.so.*": "name service of NIS",
+    "usr/share/python3/*": "Debian's tools for packages of Python; python3 comes along for cryptography",
+    "usr/bin/py3*": "as above",
+    "usr/bin/pydoc3*": "a program for people who develop",
+    "usr/bin/pygettext3*": "as above",
+    "usr/bin/pdb3*": "as above",
+    "usr/lib/valgrind/*": "for valgrind",
+    "usr/share/applications/*": "for desktops",
+    "usr/share/pixmaps/*": "as above",
+    "usr/share/binfmts/*": "how Debian registers Python with the kernel",
 }
 _PATTERN: Final = re.compile("|".join(fnmatch.translate(pattern) for pattern in NOT_IN_RUNTIME))
 

@@ -45,7 +45,7 @@ class Egress:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """``ingress[].tls``: PEM files, relative to the manifest."""
+    """``ingress[].tls``: PEM files, as paths below the manifest's folder."""
 
     key_file: str
     cert_file: str
@@ -118,3 +118,13 @@ class Manifest:
     notes: tuple[Problem, ...] = field(compare=False, repr=False)
     origin: Origin = field(compare=False, repr=False)
     version: str = "v1"
+
+    @property
+    def files(self) -> tuple[tuple[str, str], ...]:
+        """The files that become part of the image: key (``ingress[0].tls.key_file``) and path, in the file's order."""
+        return tuple(
+            (f"ingress[{index}].tls.{key}", path)
+            for index, ingress in enumerate(self.ingress)
+            if ingress.tls is not None
+            for key, path in (("key_file", ingress.tls.key_file), ("cert_file", ingress.tls.cert_file))
+        )

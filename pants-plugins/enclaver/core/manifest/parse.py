@@ -13,6 +13,7 @@ from enclaver.core.manifest.app_source import (
 from enclaver.core.manifest.document import Mapping, Node, Scalar, compose
 from enclaver.core.manifest.egress import parse_host
 from enclaver.core.manifest.egress_section import read_egress
+from enclaver.core.manifest.file_path import parse_file_path
 from enclaver.core.manifest.model import (
     DEFAULT_CPU_COUNT,
     DEFAULT_MEMORY_MB,
@@ -177,17 +178,37 @@ def _ingress(top: Fields, report: Report, ports: list[PortUse]) -> tuple[Ingress
         if fields is None:
             continue
         port = fields.port("listen_port")
-        tls_fields = fields.section("tls", "ingress[].tls")
-        tls = None
-        if tls_fields is not None:
-            tls = Tls(
-                key_file=tls_fields.text("key_file", "add `key_file:` and the PEM file of the key") or "",
-                cert_file=tls_fields.text("cert_file", "add `cert_file:` and the PEM file of the chain") or "",
-            )
+        tls = _tls(fields.section("tls", "ingress[].tls"), report)
         if port is not None:
             ports.append(_port_use(fields, port, ingress=True))
             entries.append(Ingress(port, tls))
     return tuple(entries)
+
+
+def _tls(fields: Fields | None, report: Report) -> Tls | None:
+    if fields is None:
+        return None
+    key_file = _file(fields, "key_file", "add `key_file:` and the PEM file of the key", report)
+    cert_file = _file(fields, "cert_file", "add `cert_file:` and the PEM file of the chain", report)
+    if key_file:
+        report.note(
+            fields.place("key_file"),
+            fields.path("key_file"),
+            "the private key becomes part of the image: whoever can read the image can read the key",
+        )
+    return Tls(key_file=key_file, cert_file=cert_file)
+
+
+def _file(fields: Fields, key: str, cure: str, report: Report) -> str:
+    node = fields.require(key, cure)
+    text = None if node is None else report.text(node, fields.path(key))
+    if node is None or text is None:
+        return ""
+    try:
+        return parse_file_path(text)
+    except TextError as error:
+        report.error(node.place, fields.path(key), f"`{fields.path(key)}`: {error.message}", error.cure)
+        return ""
 
 
 def _kms_proxy(top: Fields, report: Report, ports: list[PortUse]) -> KmsProxy | None:

@@ -29,17 +29,6 @@ def unsupported(manifest: Manifest, *, app_overridden: bool = False) -> list[Pro
         )
     if manifest.signature is not None:
         refuse("signature", "a signed image", "remove it to build an unsigned image")
-    for index, ingress in enumerate(manifest.ingress):
-        if ingress.tls is not None:
-            refuse(
-                f"ingress[{index}].tls",
-                "TLS ended by the runtime",
-                "remove it and end TLS in the app",
-            )
-    if manifest.kms_proxy is not None:
-        refuse("kms_proxy", "the KMS proxy", "remove it")
-    if manifest.api is not None:
-        refuse("api", "the attestation API", "remove it")
     return sorted(found, key=lambda problem: (problem.place.line, problem.place.column))
 
 

@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from enclaver.core.errors import EnclaverError
-from enclaver.core.manifest.model import Egress, Manifest
+from enclaver.core.manifest.model import Egress, Ingress, Manifest
 
 VERSION = 1
 # Where it lies in the enclave's root, which the app does not see.
 PATH = "etc/enclaver/runtime.json"
+# Where the TLS files of an ingress port lie, each port's in a folder of its number.
+TLS_FOLDER = "etc/enclaver/tls"
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # setresuid(2): (uid_t)-1 means "leave it", so it is nobody's id.
 _MAX_ID = 2**32 - 2
@@ -65,17 +67,7 @@ class AppSpec:
 
 
 def render(manifest: Manifest, app: AppSpec) -> bytes:
-    """The canonical runtime.json: sorted keys, no spaces, ASCII, one newline at the end.
-
-    Raises:
-        EnclaverError: the manifest asks for what version 1 cannot say (``ingress[].tls``), so that it is
-            never dropped even where ``requirements.check_buildable`` was forgotten.
-    """
-    for index, ingress in enumerate(manifest.ingress):
-        if ingress.tls is not None:
-            key = f"ingress[{index}].tls"
-            problem = manifest.origin.problem(key, f"runtime.json version {VERSION} has no place for `{key}`")
-            raise EnclaverError(problem.message, file=manifest.origin.source.file, cure="remove it")
+    """The canonical runtime.json: sorted keys, no spaces, ASCII, one newline at the end."""
     kms_proxy = manifest.kms_proxy
     document = {
         "version": VERSION,
@@ -87,7 +79,7 @@ def render(manifest: Manifest, app: AppSpec) -> bytes:
             "gid": app.gid,
         },
         "egress": _egress(manifest.egress),
-        "ingress": [{"listen_port": port} for port in sorted(item.listen_port for item in manifest.ingress)],
+        "ingress": [_ingress(item) for item in sorted(manifest.ingress, key=lambda item: item.listen_port)],
         "kms_proxy": kms_proxy and {"listen_port": kms_proxy.listen_port, "endpoints": dict(kms_proxy.endpoints)},
         "api": manifest.api and {"listen_port": manifest.api.listen_port},
     }
@@ -104,6 +96,22 @@ def _egress(egress: Egress | None) -> dict[str, object] | None:
         "allow": sorted({entry.text for entry in egress.allow}),
         "deny": sorted({entry.text for entry in egress.deny}),
     }
+
+
+def tls_files(listen_port: int) -> tuple[str, str]:
+    """Where the certificate chain and the private key of an ingress port lie in the enclave's root.
+
+    The manifest's own names for them are not measured: only what the files hold is.
+    """
+    folder = f"{TLS_FOLDER}/{listen_port}"
+    return f"{folder}/cert.pem", f"{folder}/key.pem"
+
+
+def _ingress(ingress: Ingress) -> dict[str, object]:
+    if ingress.tls is None:
+        return {"listen_port": ingress.listen_port, "tls": None}
+    certificate, key = tls_files(ingress.listen_port)
+    return {"listen_port": ingress.listen_port, "tls": {"cert_file": f"/{certificate}", "key_file": f"/{key}"}}
 
 
 def _check_text(what: str, value: str) -> None:

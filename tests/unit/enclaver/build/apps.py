@@ -51,6 +51,6 @@ def item(path: str, kind: str = "package", laid_as: str | None = None) -> dict[s
 
 def description(path: Path, items: Sequence[Mapping[str, str]], **changes: Any) -> Path:
     """Write a description."""
-    value = {"version": 1, "architecture": "x86_64", "items": items, "entrypoint": [], "args": [], "env": {}}
-    path.write_text(json.dumps({**value, **changes}))
+    runs = {"entrypoint": [], "args": [], "env": {}, "drop_xattrs": False}
+    path.write_text(json.dumps({"version": 1, "architecture": "x86_64", "items": items, **runs, **changes}))
     return path

@@ -14,6 +14,7 @@ from enclaver.build.app import app
 from enclaver.core.errors import EnclaverError
 from enclaver.core.rootfs.tree import Tree
 from enclaver.core.trust.materials import Input, load_tree
+from tests.certificates import Authority
 from tests.unit.enclaver.build import apps
 
 
@@ -163,9 +164,27 @@ def test_a_pex_on_a_base_without_python_is_refused(builder: Builder) -> None:
 
 
 def test_what_the_manifest_asks_for_and_is_not_built_is_refused(builder: Builder) -> None:
-    builder.manifest.write_text(apps.MANIFEST + "kms_proxy:\n  listen_port: 9999\n")
+    builder.manifest.write_text(apps.MANIFEST + "signature: {certificate: a.pem, key: b.pem}\n")
     builder.write("server", b"#!/bin/sh\n", 0o755)
-    builder.refuse("kms_proxy", apps.item("server"))
+    builder.refuse("`signature`", apps.item("server"))
+
+
+def test_tls_files_lie_beside_the_apps_root_and_are_inputs(builder: Builder) -> None:
+    tls = "ingress:\n  - listen_port: 8443\n    tls: {cert_file: cert.pem, key_file: key.pem}\n"
+    builder.manifest.write_text(apps.MANIFEST + tls)
+    builder.write("server", b"#!/bin/sh\n", 0o755)
+    builder.refuse("enclaver.yaml:8:11: `ingress.0..tls.cert_file`", apps.item("server"))
+    identity = Authority().identity()
+    identity.write(builder.folder)
+    tree, inputs = builder.build(apps.item("server"))
+    (section,) = config(tree)["ingress"]
+    for key, content in (("cert_file", identity.chain), ("key_file", identity.key)):
+        entry = tree.get(section["tls"][key].lstrip("/"))
+        assert entry is not None
+        assert (entry.mode, entry.uid, entry.gid) == (0o400, 0, 0)
+        assert b"".join(bytes(chunk) for chunk in tree.content(entry).chunks()) == content
+    assert {one.name for one in inputs if one.kind == "file"} == {"cert.pem", "key.pem"}
+    assert not any(entry.path.endswith(".pem") and entry.path.startswith("rootfs") for entry in tree)
 
 
 def test_a_pex_is_the_same_input_whoever_zipped_it(builder: Builder) -> None:

@@ -41,6 +41,7 @@ def test_another_version_and_an_unknown_kind_are_refused(tmp_path: Path) -> None
         ({"args": [1]}, "args"),
         ({"env": ["A=b"]}, "env"),
         ({"env": {"A": 1}}, "env.A"),
+        ({"drop_xattrs": 1}, "drop_xattrs"),
     ],
 )
 def test_whatever_is_not_described_as_it_must_be_is_named(tmp_path: Path, changes: dict[str, Any], place: str) -> None:

@@ -18,7 +18,7 @@ sources:
   app: //app:server
   odyn: image:1
 defaults: {cpu_count: 4}
-api: {listen_port: 9000}
+signature: {certificate: c.pem, key: k.pem}
 """
 
 
@@ -38,13 +38,24 @@ def test_the_report(tmp_path: Path) -> None:
         "target": None,
         "app": {"kind": "address", "value": "//app:server"},
         "defaults": {"cpu_count": 4, "memory_mb": 4096},
+        "files": [],
     }
     assert [note["key"] for note in notes] == ["target", "sources.odyn"]
-    (api,) = unsupported
-    assert (api["key"], api["line"], api["column"], api["cure"]) == ("api", 7, 1, "remove it")
-    assert api["message"].startswith("`api` (the attestation API)")
-    assert api["text"].startswith(f"{tmp_path}/enclaver.yaml:7:1: `api`")
+    (refused,) = unsupported
+    assert (refused["key"], refused["line"], refused["column"]) == ("signature", 7, 1)
+    assert refused["cure"] == "remove it to build an unsigned image"
+    assert refused["message"].startswith("`signature` (a signed image)")
+    assert refused["text"].startswith(f"{tmp_path}/enclaver.yaml:7:1: `signature`")
     assert notes[1]["text"].startswith(f"{tmp_path}/enclaver.yaml:5:3: note: `sources.odyn` is unused")
+
+
+def test_the_report_names_the_files_that_the_manifest_names_at_their_places(tmp_path: Path) -> None:
+    tls = "ingress:\n  - listen_port: 1\n  - listen_port: 2\n    tls:\n"
+    tls += "      cert_file: ./c.pem\n      key_file: d/k.pem\n"
+    assert written(tmp_path, TEXT + tls)["files"] == [
+        {"key": "ingress[1].tls.key_file", "line": 13, "column": 7, "path": "d/k.pem"},
+        {"key": "ingress[1].tls.cert_file", "line": 12, "column": 7, "path": "c.pem"},
+    ]
 
 
 def test_the_same_manifest_gives_the_same_bytes(tmp_path: Path) -> None:

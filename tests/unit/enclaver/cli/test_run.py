@@ -1,22 +1,43 @@
-"""What `enclaver run` refuses before it boots anything; the boots are tests/integration/spine's."""
+"""What `enclaver run` makes of its arguments; the boots are tests/integration/runtime's."""
 
 from __future__ import annotations
 
-import gzip
-from dataclasses import replace
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from enclaver.cli import main as enclaver
+from enclaver.cli import starts
 from enclaver.core.eif.reader import Image
-from enclaver_runtime.parent import emulator
+from enclaver_runtime.parent import emulator, nitro, runner
 from enclaver_runtime.parent.errors import ParentError
 from enclaver_runtime.parent.exit_codes import Outcome
-from enclaver_runtime.parent.machine import EnclaveImage, Machine
+from enclaver_runtime.parent.machine import Machine
+from enclaver_runtime.parent.runner import Session
 from tests.unit.enclaver.build.test_image_config import image
-from tests.unit.enclaver.core.eif.images import image_bytes, plan, saved
+
+CONFIG = {
+    "version": 1,
+    "app": {"argv": ["/x"], "env": {}, "cwd": "/", "uid": 1, "gid": 1},
+    "egress": None,
+    "ingress": [{"listen_port": 8000, "tls": None}, {"listen_port": 8001, "tls": None}],
+    "kms_proxy": None,
+    "api": None,
+}
+MANIFEST = (
+    "version: v1\nname: x\ntarget: x:latest\nsources:\n  app: x\ningress:\n  - listen_port: 8000\n"
+    "  - listen_port: 8001\ndefaults:\n  cpu_count: 3\n  memory_mb: 300\n"
+)
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Image:
+    return image(tmp_path, {"etc/enclaver/runtime.json": json.dumps(CONFIG).encode()})
 
 
 @pytest.fixture
@@ -24,70 +45,141 @@ def foreign(tmp_path: Path) -> Image:
     return image(tmp_path, {"init": b"x"})
 
 
-@pytest.fixture
-def boots(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What the emulator was asked to boot; the app then ends with 7."""
-    asked: list[dict[str, Any]] = []
+class Started:
+    """What the command started instead of an enclave; the app then ends with 7."""
 
-    async def run(image: EnclaveImage, **options: Any) -> Outcome:
-        asked.append(options)
+    def __init__(self) -> None:
+        self.enclaves: list[dict[str, Any]] = []
+        self.sessions: list[Session] = []
+
+    @asynccontextmanager
+    async def emulated(self, image: object, **options: Any) -> AsyncIterator[None]:
+        self.enclaves.append({"on": "qemu", **options})
+        yield
+
+    @asynccontextmanager
+    async def launched(self, image: object, **options: Any) -> AsyncIterator[None]:
+        self.enclaves.append({"on": "nitro", **options})
+        yield
+
+    async def run(self, start: Any, session: Session) -> Outcome:
+        self.sessions.append(session)
+        async with start():
+            await trio.lowlevel.checkpoint()
         return Outcome(7, "the app exited with 7")
 
-    monkeypatch.setattr(emulator, "run", run)
-    return asked
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Started:
+    fake = Started()
+    monkeypatch.setattr(emulator, "boot", fake.emulated)
+    monkeypatch.setattr(nitro, "launch", fake.launched)
+    monkeypatch.setattr(nitro, "DEVICE", tmp_path / "nitro_enclaves")
+    monkeypatch.setattr(runner, "run", fake.run)
+    return fake
 
 
-def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert enclaver.main(["run", *arguments]) == 1
+def refused(capfd: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    assert enclaver.main(["run", *map(str, arguments)]) == 1
     return capfd.readouterr().err
 
 
-def test_hardware_is_not_there_yet(foreign: Image, capfd: pytest.CaptureFixture[str]) -> None:
-    assert "Add --emulate" in refused(capfd, str(foreign.path))
+def run(*arguments: str | Path) -> None:
+    assert enclaver.main(["run", *map(str, arguments)]) == 7
 
 
-def test_another_architecture_is_named_with_what_to_do(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    path = saved(tmp_path, image_bytes(replace(plan(), architecture="aarch64")))
-    said = refused(capfd, str(path), "--emulate")
-    assert f"{path}: the emulator runs x86_64 images, this one is for aarch64\n  Build the image for x86_64" in said
-
-
-def test_memory_that_the_image_does_not_fit_into_is_refused_before_it_boots(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], boots: list[dict[str, Any]]
+def test_hardware_is_used_where_it_is_and_the_emulator_elsewhere(
+    foreign: Image, started: Started, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    path = saved(tmp_path, image_bytes(replace(plan(bytes(10 << 20)), memory_bytes=61 << 20)))
-    said = refused(capfd, str(path), "--emulate")
-    assert f"{path}: the image cannot boot with 61 MiB of memory" in said
-    assert "--memory-mb 62 or more" in said
-    assert boots == []
-    assert enclaver.main(["run", str(path), "--emulate", "--memory-mb", "62"]) == 7
-    assert boots[0]["memory_mb"] == 62
-
-
-def test_the_image_says_what_it_needs_unless_the_command_does(
-    foreign: Image, capfd: pytest.CaptureFixture[str], boots: list[dict[str, Any]]
-) -> None:
-    assert enclaver.main(["run", str(foreign.path), "--emulate"]) == 7
-    more = ["--memory-mb", "99", "--cpu-count", "3", "--boot-timeout", "5", "--machine", "microvm", "--console"]
-    assert enclaver.main(["run", str(foreign.path), "--emulate", *more]) == 7
-    keys = ("memory_mb", "cpus", "boot_timeout", "machine_type")
-    assert [[one[key] for key in keys] for one in boots] == [
-        [4096, 2, 120.0, None],
-        [99, 3, 5.0, Machine.MICROVM],
-    ]
-    assert [one["console"] is None for one in boots] == [True, False]
+    run(foreign.path)
+    nitro.DEVICE.touch()
+    run(foreign.path)
+    run(foreign.path, "--emulate")
+    nitro.DEVICE.unlink()
+    run(foreign.path, "--nitro")
+    assert [one["on"] for one in started.enclaves] == ["qemu", "nitro", "qemu", "nitro"]
     assert "enclaver: the app exited with 7" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("ramdisk", [gzip.compress(b"070701"), b"boot"])
-def test_another_tools_image_boots_with_no_services(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], boots: list[dict[str, Any]], ramdisk: bytes
+def test_the_two_at_once_are_wrong_arguments(foreign: Image, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        enclaver.main(["run", str(foreign.path), "--nitro", "--emulate"])
+    assert caught.value.code == 2
+    assert "not allowed with" in capfd.readouterr().err
+
+
+def test_the_image_says_what_it_needs_unless_the_command_does(foreign: Image, started: Started) -> None:
+    run(foreign.path)
+    run(
+        *(foreign.path, "--memory-mb", "99", "--cpu-count", "3", "--boot-timeout", "5", "--machine", "microvm"),
+        *("--qemu", "/q", "--debug-mode"),
+    )
+    keys = ("memory_mb", "cpus", "machine_type", "qemu")
+    assert [[one[key] for key in keys] for one in started.enclaves] == [
+        [4096, 2, None, None],
+        [99, 3, Machine.MICROVM, Path("/q")],
+    ]
+    assert [one["console"] is None for one in started.enclaves] == [True, False]
+    assert [session.boot_timeout for session in started.sessions] == [120.0, 5.0]
+
+
+def test_development_attestation_boots_another_image_and_leaves_the_root(
+    foreign: Image, started: Started, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = saved(tmp_path, image_bytes(plan(ramdisk)))
-    assert enclaver.main(["run", str(path), "--emulate"]) == 7
-    assert boots[0]["services"] == ()
-    assert "no runtime.json: no egress, no ingress" in capfd.readouterr().err
-    assert "no runtime.json, so it has no ingress ports" in refused(capfd, str(path), "--emulate", "-p", "0:8000")
+    attested: list[tuple[Path, Path | None]] = []
+
+    @asynccontextmanager
+    async def attest(image: Image, boot: Any, *, root: Path | None) -> AsyncIterator[None]:
+        attested.append((image.path, root))
+        async with boot(image):
+            yield
+
+    monkeypatch.setattr(starts, "attested", attest)
+    run(foreign.path, "--development-attestation")
+    run(foreign.path, "--emulate", "--development-attestation", "--development-root", "r.pem")
+    run(foreign.path)
+    assert attested == [(foreign.path, None), (foreign.path, Path("r.pem"))]
+    assert len(started.enclaves) == 3
+
+
+def test_a_debug_enclave_is_asked_for_only(foreign: Image, started: Started) -> None:
+    run(foreign.path, "--nitro")
+    run(foreign.path, "--nitro", "--debug-mode")
+    assert [(one["debug"], one["console"] is None) for one in started.enclaves] == [(False, True), (True, False)]
+
+
+def test_a_manifest_gives_size_and_ports_unless_the_command_does(ours: Image, started: Started, tmp_path: Path) -> None:
+    manifest = tmp_path / "enclaver.yaml"
+    manifest.write_text(MANIFEST)
+    run(ours.path)
+    run("-f", manifest, ours.path)
+    run("-f", manifest, ours.path, "--memory-mb", "200", "--cpu-count", "1", "-p", "0:8001")
+    assert [(one["memory_mb"], one["cpus"]) for one in started.enclaves] == [(4096, 2), (300, 3), (200, 1)]
+    assert [len(session.services) for session in started.sessions] == [0, 2, 1]
+
+
+def test_a_manifest_of_another_image_is_noticed(
+    ours: Image, started: Started, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    manifest = tmp_path / "enclaver.yaml"
+    manifest.write_text(MANIFEST.replace("8001", "9000"))
+    assert f"{ours.path}: the enclave has no ingress port 9000" in refused(capfd, "-f", manifest, ours.path)
+    assert started.enclaves == []
+
+
+def test_a_manifest_is_no_image(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    manifest = tmp_path / "enclaver.yaml"
+    manifest.write_text(MANIFEST)
+    said = refused(capfd, "-f", manifest)
+    assert f"{manifest}: a manifest is no image yet\n  Package it" in said
+    assert "nothing to run\n  Give the path of an image" in refused(capfd)
+    assert "the manifest cannot be read" in refused(capfd, "-f", tmp_path / "missing.yaml")
+
+
+def test_only_a_runtime_of_ours_is_asked_to_end(ours: Image, started: Started, tmp_path: Path) -> None:
+    run(ours.path)
+    run(image(tmp_path, {"init": b"x"}).path)
+    assert [session.asks for session in started.sessions] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -97,47 +189,25 @@ def test_another_tools_image_boots_with_no_services(
         (OSError(28, "No space left on device"), "enclaver: No space left on device\n"),
     ],
 )
-def test_what_the_emulator_raises_is_one_message(
+def test_what_the_run_raises_is_one_message(
     foreign: Image, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
 ) -> None:
     async def fail(*_: object, **__: object) -> Outcome:
         raise error
 
-    monkeypatch.setattr(emulator, "run", fail)
-    assert refused(capfd, str(foreign.path), "--emulate").endswith(said)
+    monkeypatch.setattr(runner, "run", fail)
+    assert refused(capfd, foreign.path, "--emulate").endswith(said)
 
 
 def test_a_file_that_is_no_image(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert str(tmp_path) in refused(capfd, str(tmp_path / "missing.eif"), "--emulate")
-
-
-def test_an_image_without_configuration_publishes_nothing(foreign: Image, capfd: pytest.CaptureFixture[str]) -> None:
-    assert "no runtime.json" in refused(capfd, str(foreign.path), "--emulate", "-p", "0:8000")
+    assert str(tmp_path) in refused(capfd, tmp_path / "missing.eif", "--emulate")
 
 
 @pytest.mark.parametrize(
-    ("config", "publish", "what"),
-    [
-        (b"{}", "0:8000", "not of this release"),
-        (
-            b'{"version":1,"app":{"argv":["/x"],"env":{},"cwd":"/","uid":1,"gid":1},"egress":null,'
-            b'"ingress":[{"listen_port":8000}],"kms_proxy":null,"api":null}',
-            "0:9000",
-            "no ingress port 9000",
-        ),
-    ],
+    "arguments", [["-p", "8000"], ["-p", "x:1"], ["--memory-mb", "0"], ["--cpu-count", "two"], ["--boot-timeout", "-1"]]
 )
-def test_a_port_that_the_image_does_not_have(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], config: bytes, publish: str, what: str
-) -> None:
-    made = image(tmp_path, {"etc/enclaver/runtime.json": config})
-    assert what in refused(capfd, str(made.path), "--emulate", "-p", publish)
-
-
-def test_an_egress_entry_of_another_release_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    config = (
-        b'{"version":1,"app":{"argv":["/x"],"env":{},"cwd":"/","uid":1,"gid":1},"egress":{"proxy_port":10000,'
-        b'"allow":["NOT:canonical"],"deny":[]},"ingress":[],"kms_proxy":null,"api":null}'
-    )
-    made = image(tmp_path, {"etc/enclaver/runtime.json": config})
-    assert f"{made.path}: its runtime.json is not of this release" in refused(capfd, str(made.path), "--emulate")
+def test_wrong_arguments(foreign: Image, capfd: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        enclaver.main(["run", str(foreign.path), *arguments])
+    assert caught.value.code == 2
+    assert arguments[1] in capfd.readouterr().err

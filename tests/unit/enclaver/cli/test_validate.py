@@ -33,12 +33,12 @@ def test_the_manifest_of_the_working_folder(folder: Path, capsys: pytest.Capture
 
 
 def test_notes_and_what_a_build_refuses_are_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder / "m.yaml").write_text(VALID.replace("target: a:b\n", "") + "api: {listen_port: 1}\n")
+    (folder / "m.yaml").write_text(VALID.replace("target: a:b\n", "") + "signature: {certificate: c, key: k}\n")
     assert run("--file", "m.yaml") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "m.yaml: valid"
     assert lines[1].startswith("m.yaml:1:1: note: there is no `target`")
-    assert any(line.startswith("m.yaml:4:1: a build refuses this: `api`") for line in lines)
+    assert any(line.startswith("m.yaml:4:1: a build refuses this: `signature`") for line in lines)
 
 
 def test_problems_are_raised_for_the_caller_to_show(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from enclaver_runtime.enclave import app
 from enclaver_runtime.enclave.launch import LaunchError
 from enclaver_runtime.enclave.processes import descendants
 from enclaver_runtime.enclave.reaper import Reaper
+from enclaver_runtime.enclave.stop import Stop
 from enclaver_runtime.protocol.status import Exited, Signaled
 from tests.unit.enclaver_runtime.isolation import in_child, needs_root
 
@@ -21,14 +23,19 @@ Result = tuple[Exited | Signaled | str, float, set[int]]
 
 
 def run(
-    script: str, *, stop_after: float | None = None, cancel_after: float | None = None, grace: float = 10
+    script: str,
+    *,
+    stop_after: float | None = None,
+    stop_by: int = signal.SIGTERM,
+    cancel_after: float | None = None,
+    grace: float = 10,
 ) -> Result:
     """Run a shell script as the app; how it ended, how long it took, and what it left behind."""
     plan = config.App(argv=("/bin/sh", "-c", script), env={"PATH": "/bin:/usr/bin"}, cwd="/", uid=0, gid=0)
     started: list[int] = []
 
     async def main() -> Exited | Signaled | str:
-        reaper, stop = Reaper(), trio.Event()
+        reaper, stop = Reaper(), Stop()
         async with trio.open_nursery() as nursery:
             await nursery.start(reaper.run)
             with open(os.devnull, "wb") as output, trio.CancelScope() as scope:
@@ -38,7 +45,7 @@ def run(
                     if cancel_after is not None:
                         scope.deadline = trio.current_time() + cancel_after
                     if stop_after is not None:
-                        nursery.start_soon(later, stop_after, stop.set)
+                        nursery.start_soon(later, stop_after, lambda: stop.ask(stop_by))
 
                 result: Exited | Signaled | str = "cancelled"
                 result = await app.run(
@@ -80,8 +87,10 @@ def test_what_it_leaves_running_is_ended() -> None:
 
 
 @pytest.mark.slow
-def test_a_stop_asks_first() -> None:
-    status, seconds, left = run("trap 'exit 5' TERM; sleep 60 & wait", stop_after=0.3)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_asks_first(number: signal.Signals) -> None:
+    name = number.name.removeprefix("SIG")
+    status, seconds, left = run(f"trap 'exit 5' {name}; sleep 60 & wait", stop_after=0.3, stop_by=number)
     assert (status, left) == (Exited(5), set())
     assert seconds < 8
 
@@ -107,10 +116,30 @@ def test_a_program_that_is_missing_is_an_error() -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(reaper.run)
             try:
-                await app.run(plan, root="/", output=1, reaper=reaper, stop=trio.Event())
+                await app.run(plan, root="/", output=1, reaper=reaper, stop=Stop())
             except LaunchError as error:
                 nursery.cancel_scope.cancel()
                 return str(error)
         return "started"
 
     assert in_child(lambda: trio.run(main)) == "cannot start the app: /no/such: No such file or directory"
+
+
+def test_an_app_that_is_only_half_launched_is_ended_too() -> None:
+    plan = config.App(argv=("/bin/sleep", "60"), env={}, cwd="/", uid=0, gid=0)
+
+    async def main() -> None:
+        reaper = Reaper()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(reaper.run)
+            with open(os.devnull, "wb") as output, trio.CancelScope() as scope:
+                scope.cancel()
+                await app.run(plan, root="/", output=output.fileno(), reaper=reaper, stop=Stop(), grace=10)
+            assert scope.cancelled_caught
+            nursery.cancel_scope.cancel()
+
+    def scenario() -> set[int]:
+        trio.run(main)
+        return descendants()
+
+    assert in_child(scenario) == set()

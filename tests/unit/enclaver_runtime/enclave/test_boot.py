@@ -5,7 +5,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from enclaver_runtime.enclave.console import Console
 from enclaver_runtime.enclave.filesystems import RootError
 from enclaver_runtime.enclave.processes import descendants
 from enclaver_runtime.enclave.services import Provider, Service
-from enclaver_runtime.protocol import log, status
+from enclaver_runtime.protocol import log, status, stop
 from enclaver_runtime.protocol.status import Exited, Fatal, Running, Signaled, Status, StatusDecoder, is_final
 from enclaver_runtime.transport import vsock
 from tests.unit.enclaver_runtime.isolation import in_child, needs_root
@@ -57,8 +57,13 @@ def live(
     providers: Mapping[str, Provider] | None = None,
     read: bool = True,
     meanwhile: Callable[[], Awaitable[object]] | None = None,
+    request: bytes = b"",
+    out_of_memory: Callable[[], Set[int]] = frozenset,
 ) -> Life:
-    """Boot a machine whose vsock is unix sockets, with a parent that reads status and log to their ends."""
+    """Boot a machine whose vsock is unix sockets, with a parent that reads status and log to their ends.
+
+    The parent sends ``request`` to the status port when the log has begun.
+    """
     document = runtime_json(script) if config is None else config
 
     async def connect(cid: int, port: int) -> trio.abc.Stream:
@@ -67,6 +72,10 @@ def live(
     async def read_status(path: str, life: Life) -> None:
         decoder = StatusDecoder()
         async with await trio.open_unix_socket(f"{path}_{status.PORT}") as stream:
+            if request:
+                while not life.log:
+                    await trio.sleep(0.01)
+                await stream.send_all(request)
             while not life.statuses or not is_final(life.statuses[-1]):
                 life.statuses += decoder.receive_data(bytes(await stream.receive_some()))
 
@@ -84,6 +93,7 @@ def live(
             read_config=lambda: document,
             root="/",
             providers=providers or {},
+            out_of_memory=out_of_memory,
             grace=1.0,
         )
         life = Life(Running())
@@ -225,7 +235,7 @@ def test_a_service_that_does_not_start_is_fatal() -> None:
 
 
 def test_a_section_that_nobody_serves_is_said() -> None:
-    life = live("", config=runtime_json("exit 0", ingress=[{"listen_port": 8000}]))
+    life = live("", config=runtime_json("exit 0", ingress=[{"listen_port": 8000, "tls": None}]))
     assert life.last == Exited(0)
     assert "ingress: this runtime has no service for it" in life.console
 
@@ -240,6 +250,30 @@ def test_a_signal_asks_the_app_to_end(number: signal.Signals) -> None:
     life = live("trap 'echo bye; exit 7' TERM; sleep 60 & wait", meanwhile=later)
     assert (life.last, life.log) == (Exited(7), b"bye\n")
     assert f"{number.name}: the app is asked to end" in life.console
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_parent_that_asks_ends_the_app(number: signal.Signals) -> None:
+    name = number.name.removeprefix("SIG")
+    script = f"trap 'echo bye; exit 7' {name}; echo hello; sleep 60 & wait"
+    life = live(script, request=b"garbage\n" + stop.format_request(number) * 2)
+    assert (life.last, life.log) == (Exited(7), b"hello\nbye\n")
+    assert life.console.count(f"the parent asks the app to end ({number.name})") == 1
+
+
+def test_an_app_that_took_all_memory_is_told_in_its_log() -> None:
+    def killed() -> set[int]:
+        return everybody
+
+    everybody = set(range(1, 1 << 22))
+    life = live("printf half; kill -9 $$", out_of_memory=killed)
+    text = "the enclave has no memory left, so the kernel has killed the app"
+    assert (life.last, life.log) == (Signaled(9), f"half\nenclaver: {text}\n".encode())
+    assert text in life.console
+    everybody = {1}
+    assert live("kill -9 $$", out_of_memory=killed).log == b""
+    everybody = set(range(1, 1 << 22))
+    assert live("exit 9", out_of_memory=killed).log == b""
 
 
 def test_without_a_parent_it_ends_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,6 +94,27 @@ def test_what_a_reader_sends_is_ignored() -> None:
     play(scenario)
 
 
+def test_what_readers_send_is_told_apart() -> None:
+    heard: list[list[bytes]] = []
+
+    def receiver() -> Callable[[bytes], None]:
+        heard.append([])
+        return heard[-1].append
+
+    async def main() -> None:
+        listener = Listener()
+        served = Broadcast(Text(), receiver=receiver)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(served.serve, listener)
+            for data in (b"one", b"two"):
+                await listener.connect().send_all(data)
+                await wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+    assert heard == [[b"one"], [b"two"]]
+
+
 def test_a_reader_that_left_is_nobody_to_wait_for() -> None:
     async def scenario(feed: Text, served: Broadcast, listener: Listener) -> None:
         reader = listener.connect()

@@ -31,13 +31,21 @@ def chunked(body: str, size: int = 3) -> str:
     return "".join(f"{len(piece):x}\r\n{piece}\r\n" for piece in pieces) + "0\r\n\r\n"
 
 
+both_ways = pytest.mark.parametrize("express", [True, False], ids=["short way", "long way"])
+
+
+@both_ways
 @trio_test
-async def test_a_tunnel_carries_whatever_either_side_says_first() -> None:
+async def test_a_tunnel_carries_whatever_either_side_says_first(express: bool) -> None:
     async def origin(stream: trio.SocketStream) -> None:
         await stream.send_all(b"220 hello\n")
         await stream.send_all((await read_all(stream)).upper())
 
-    async with serving(origin) as port, proxied(allow=["host"]) as proxy, await proxy.connect() as client:
+    async with (
+        serving(origin) as port,
+        proxied(allow=["host"], express=express) as proxy,
+        await proxy.connect() as client,
+    ):
         # The client's first bytes come together with its request.
         await client.send_all(f"CONNECT host:{port} HTTP/1.1\r\nHost: other.example\r\n\r\nearly ".encode())
         assert await read_until(client, b"\r\n\r\n") == b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -63,8 +71,8 @@ async def test_requests_of_one_connection_are_answered_in_turn_though_they_come_
     assert "answer 0HTTP/1.1 401 " + BLOCKED in answer
     assert answer.endswith("answer 1")
     assert heads == [
-        f"GET /x?y HTTP/1.1\r\nHost: host:{port}\r\nConnection: close\r\n\r\n".encode(),
-        f"GET / HTTP/1.1\r\nHost: host:{port}\r\nConnection: close\r\n\r\n".encode(),
+        f"GET /x?y HTTP/1.1\r\nHost: host:{port}\r\n\r\n".encode(),
+        f"GET / HTTP/1.1\r\nHost: host:{port}\r\n\r\n".encode(),
     ]
 
 
@@ -184,10 +192,14 @@ async def test_a_websocket_takes_over_the_connection() -> None:
         ("nonsense", 400, "illegal request line"),
     ],
 )
+@both_ways
 @trio_test
-async def test_refusals_say_why(request_line: str, status: int, reason: str) -> None:
-    async with proxied(allow=["host", "localhost", "**.example"], deny=["denied.example"]) as proxy:
-        answer = await ask(proxy, f"{request_line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+async def test_refusals_say_why(express: bool, request_line: str, status: int, reason: str) -> None:
+    allow = ["host", "localhost", "**.example"]
+    async with proxied(allow=allow, deny=["denied.example"], express=express) as proxy:
+        # Connection makes a request a case for the long way.
+        close = "" if express and request_line.startswith("CONNECT") else "Connection: close\r\n"
+        answer = await ask(proxy, f"{request_line} HTTP/1.1\r\nHost: x\r\n{close}\r\n")
     assert answer.startswith(f"HTTP/1.1 {status} ")
     assert reason in answer.splitlines()[0]
     assert reason in answer.splitlines()[-1]
@@ -195,9 +207,10 @@ async def test_refusals_say_why(request_line: str, status: int, reason: str) -> 
     assert bool(proxy.told) is (status == 401)
 
 
+@both_ways
 @trio_test
-async def test_the_parents_refusal_is_a_refusal() -> None:
-    async with proxied(allow=["host"], parent_allow=["**"]) as proxy:
+async def test_the_parents_refusal_is_a_refusal(express: bool) -> None:
+    async with proxied(allow=["host"], parent_allow=["**"], express=express) as proxy:
         answer = await ask(proxy, "CONNECT host:80 HTTP/1.1\r\nHost: x\r\n\r\n")
     assert answer.startswith(f"HTTP/1.1 401 {BLOCKED}: nothing in egress.allow covers host port 80")
     assert [line.split(":")[0] for line in proxy.told] == ["egress", "egress"]

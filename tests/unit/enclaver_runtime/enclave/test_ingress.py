@@ -10,7 +10,8 @@ import pytest
 import trio
 from trio.testing import trio_test
 
-from enclaver_runtime.enclave.ingress import ConnectApp, serve_port
+from enclaver_runtime.enclave.app_port import ConnectApp
+from enclaver_runtime.enclave.ingress import serve_port
 from enclaver_runtime.transport import vsock
 from enclaver_runtime.transport.connections import connect_tcp, listen_tcp
 from tests.unit.enclaver_runtime.net import port_of, read_all, serving

@@ -46,6 +46,28 @@ def test_two_readers_get_all_of_the_pipe_and_its_end(tmp_path: Path) -> None:
     assert results == [b"hello\nworld\n"] * 2
 
 
+def test_the_last_line_is_the_runtimes_when_it_has_one(tmp_path: Path) -> None:
+    path = str(tmp_path / "vm")
+
+    async def log(written: bytes) -> bytes:
+        server = LogServer()
+        pipe, output = os.pipe()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(server.serve, vsock.listen_hybrid(path, 1))
+            os.write(output, written)
+            server.conclude("enclaver: so it ends")
+            os.close(output)
+            await server.collect(trio.lowlevel.FdStream(pipe))
+            data = await read_all(f"{path}_1")
+            nursery.cancel_scope.cancel()
+        return data
+
+    last = b"enclaver: so it ends\n"
+    assert trio.run(log, b"") == last
+    assert trio.run(log, b"whole\n") == b"whole\n" + last
+    assert trio.run(log, b"half") == b"half\n" + last
+
+
 def test_a_reader_that_does_not_read_never_holds_the_app_up(tmp_path: Path) -> None:
     path = str(tmp_path / "vm")
     lines = b"".join(b"%07d\n" % number for number in range(200_000))

@@ -5,17 +5,24 @@ import os
 import resource
 import socket
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import cbor2
 import pytest
+import trio
+from trio.testing import trio_test
 
 from enclaver_runtime import config
 from enclaver_runtime.config import ConfigError
 from enclaver_runtime.enclave import entropy, machine
 from enclaver_runtime.enclave.console import Console
-from enclaver_runtime.transport import nsm_device, syscalls
+from enclaver_runtime.enclave.development_nsm import NOTICE
+from enclaver_runtime.enclave.security_module import NsmUnavailableError
+from enclaver_runtime.enclave.services import Provider
+from enclaver_runtime.protocol import development_nsm
+from enclaver_runtime.transport import nsm_device, syscalls, vsock
 from tests.unit.enclaver_runtime.isolation import in_child, needs_root
 
 
@@ -86,13 +93,22 @@ class Device:
         return answer(request)
 
 
+@pytest.fixture
+def command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The kernel's, with nothing of note on it."""
+    path = tmp_path / "cmdline"
+    path.write_text("console=ttyS0 panic=30\n")
+    monkeypatch.setattr(machine, "COMMAND_LINE", str(path))
+    return path
+
+
 def only_security_module(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = [step for step in machine._STEPS if step[0] == "security module"]
     monkeypatch.setattr(machine, "_STEPS", steps)
 
 
 def test_a_security_module_seeds_and_is_asked_for_the_measurement(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command_line: Path
 ) -> None:
     only_security_module(monkeypatch)
     seeds: list[bytes] = []
@@ -104,7 +120,9 @@ def test_a_security_module_seeds_and_is_asked_for_the_measurement(
     assert seeds == [b"seed"]
 
 
-def test_the_driver_is_loaded_when_the_kernel_lacks_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_driver_is_loaded_when_the_kernel_lacks_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command_line: Path
+) -> None:
     only_security_module(monkeypatch)
     loaded: list[str] = []
     (tmp_path / "nsm.ko").touch()
@@ -113,6 +131,48 @@ def test_the_driver_is_loaded_when_the_kernel_lacks_it(monkeypatch: pytest.Monke
     monkeypatch.setattr(syscalls, "load_module", loaded.append)
     prepare()
     assert loaded == [str(tmp_path / "nsm.ko")]
+
+
+def asking(command_line: Path) -> None:
+    command_line.write_text(f"console=ttyS0 {development_nsm.COMMAND_LINE_WORD} virtio_mmio.device=512@0xfeb00e00:12\n")
+
+
+@pytest.mark.parametrize("has_device", [True, False])
+def test_a_kernel_whose_command_line_asks_for_it_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command_line: Path, has_device: bool
+) -> None:
+    asking(command_line)
+    only_security_module(monkeypatch)
+    if has_device:
+        (tmp_path / "nsm").touch()
+    monkeypatch.setattr(nsm_device, "PATH", str(tmp_path / "nsm"))
+    monkeypatch.setattr(nsm_device, "NsmDevice", Device)
+    monkeypatch.setattr(entropy, "credit", lambda _: None)
+    registers = [f"PCR{index}={'ab' * 48}" for index in (0, 1, 2)] if has_device else []
+    assert prepare() == [*registers, NOTICE, "security module"]
+
+
+@trio_test
+async def test_services_ask_the_machines_own_module_unless_the_command_line_wants_the_parents(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command_line: Path
+) -> None:
+    asked: list[int] = []
+
+    async def connect(cid: int, port: int) -> trio.SocketStream:
+        asked.append(port)
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr(vsock, "connect", connect)
+    with pytest.raises(NsmUnavailableError, match="this enclave has no security module"):
+        await machine.security_module().attest()
+    assert asked == []
+    # Also where there is a device: the emulator's signs nothing.
+    (tmp_path / "nsm").touch()
+    monkeypatch.setattr(nsm_device, "PATH", str(tmp_path / "nsm"))
+    asking(command_line)
+    with pytest.raises(NsmUnavailableError, match="does not answer: Connection refused"):
+        await machine.security_module().attest()
+    assert set(asked) == {development_nsm.PORT}
 
 
 def test_runtime_json_is_read_to_its_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -125,3 +185,15 @@ def test_runtime_json_is_read_to_its_limit(monkeypatch: pytest.MonkeyPatch, tmp_
     with suppress(ConfigError):
         assert len(read()) == config.MAX_SIZE + 1
         config.parse(read())
+
+
+def test_all_services_share_one_security_module(monkeypatch: pytest.MonkeyPatch, command_line: Path) -> None:
+    given: list[Callable[[], object]] = []
+
+    def providers(*, security_module: Callable[[], object], **_: object) -> dict[str, Provider]:
+        given.append(security_module)
+        return {}
+
+    monkeypatch.setattr(machine, "providers", providers)
+    machine.machine(Console())
+    assert given[0]() is given[0]()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -50,6 +51,27 @@ async def test_the_parent_is_found_once(cid: int, silent: bool) -> None:
             pass
     assert {one for one in parent.asked if one[0] != cid} <= {(5 - cid, 7)}
     assert parent.asked[-2:] == [(cid, 7)] * 2
+    await parent.close()
+
+
+@trio_test
+async def test_a_connection_is_begun_only_to_a_parent_that_is_known() -> None:
+    parent, begun = Parent(2), list[tuple[int, int]]()
+
+    def begin(cid: int, port: int) -> socket.socket:
+        begun.append((cid, port))
+        return socket.socket()
+
+    link = ParentLink(parent.connect, begin=begin)
+    assert link.begin(7) is None
+    async with await link.open(1):
+        plain = link.begin(7)
+        assert plain is not None
+        plain.close()
+    assert begun == [(2, 7)]
+    without = ParentLink(parent.connect)
+    async with await without.open(1):
+        assert without.begin(7) is None
     await parent.close()
 
 

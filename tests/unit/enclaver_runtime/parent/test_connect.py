@@ -5,15 +5,19 @@ import ipaddress
 import socket
 from collections.abc import Sequence
 
+import pytest
 import trio
-from trio.testing import trio_test
+from trio.testing import MockClock, trio_test
 
 from enclaver_runtime.parent import connect
 from enclaver_runtime.parent.connect import open_permitted
 from enclaver_runtime.protocol.frames import Failed
 from enclaver_runtime.protocol.hosts import Address
 from enclaver_runtime.protocol.policy import Policy
-from tests.unit.enclaver_runtime.net import serving, unix_pair
+from enclaver_runtime.transport.connections import listen_tcp
+from enclaver_runtime.transport.relay import visits
+from enclaver_runtime.transport.relay.loop import open_loop
+from tests.unit.enclaver_runtime.net import port_of, serving, unix_pair
 
 
 class World:
@@ -119,3 +123,51 @@ async def test_the_machines_own_resolver_and_network() -> None:
         assert isinstance(stream, trio.SocketStream)
         async with stream:
             assert await stream.receive_some() == b"x"
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("host", "127.0.0.1"),
+        ("a.example", None),
+        ("127.0.0.1", "blocked by egress security policy: nothing in egress.allow covers 127.0.0.1 port 443"),
+        ("other.test", "blocked by egress security policy: nothing in egress.allow covers other.test port 443"),
+    ],
+)
+def test_what_takes_no_resolver_is_decided_like_everything_else(host: str, expected: str | None) -> None:
+    policy = Policy(allow=["host", "192.0.2.0/24", "[2001:db8::]/32", "*.example"])
+    found = connect.permitted_address(host, 443, policy=policy)
+    assert (found.message if isinstance(found, Failed) else found) == expected
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+@trio_test
+async def test_an_address_is_connected_to(address: str) -> None:
+    async with open_loop() as loop, listen_tcp(address, 0) as listener:
+        port = port_of(listener)
+        found = await visits.drive(connect.open_address(loop, address, port))
+        assert isinstance(found, socket.socket)
+        found.close()
+    async with open_loop() as loop:
+        refused = await visits.drive(connect.open_address(loop, address, port))
+    assert refused == Failed(errno.ECONNREFUSED, f"{address} port {port}: Connection refused")
+
+
+def test_an_address_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(family: int, address: tuple[str, int]) -> socket.socket:
+        # A socket that is not connected and cannot be written to: a listener.
+        plain = socket.create_server(("127.0.0.1", 0))
+        plain.setblocking(False)
+        return plain
+
+    async def main() -> socket.socket | Failed:
+        monkeypatch.setattr(visits, "begin", never)
+        async with open_loop() as loop:
+            return await visits.drive(connect.open_address(loop, "192.0.2.1", 9, timeout=5))
+
+    assert trio.run(main, clock=MockClock(autojump_threshold=0)) == Failed(
+        errno.ETIMEDOUT, "192.0.2.1 port 9 did not answer within 5 s"
+    )

@@ -28,3 +28,5 @@ def test_a_running_app_has_none() -> None:
 
 def test_interrupted() -> None:
     assert interrupted(15) == Outcome(109, "interrupted by signal 15 (SIGTERM)")
+    reason = "interrupted by signal 2 (SIGINT); the app exited with code 7"
+    assert interrupted(2, Exited(7)) == Outcome(109, reason)

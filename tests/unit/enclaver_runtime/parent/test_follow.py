@@ -25,6 +25,7 @@ class FakeEnclave:
     """An enclave that listens from ``boots_at`` on; the test plays the guest on the streams it gets."""
 
     boots_at: float = 1.6
+    launched_at: float = 0.0
     guests: dict[int, Pipe] = field(default_factory=dict)
     ended: trio.Event = field(default_factory=trio.Event)
 
@@ -39,6 +40,9 @@ class FakeEnclave:
         while port not in self.guests:
             await trio.sleep(0.01)
         return self.guests[port]
+
+    async def wait_booting(self) -> None:
+        await trio.sleep(self.launched_at)
 
     async def wait_ended(self) -> str:
         await self.ended.wait()
@@ -171,7 +175,7 @@ async def test_a_silent_boot_ends_in_time(fast_clock: MockClock) -> None:
     run = Run(enclave=FakeEnclave(boots_at=1e9), boot_timeout=25)
     with pytest.raises(ParentError, match="no status within 25 s"):
         await run.follow()
-    assert 25 <= trio.current_time() < 26
+    assert 25 <= trio.current_time() < 27
 
 
 @trio_test
@@ -215,3 +219,50 @@ async def test_a_sink_that_fails_ends_the_run(fast_clock: MockClock) -> None:
         nursery.start_soon(guest)
         with pytest.raises(BrokenPipeError, match="gone"):
             await follow(run.enclave, log=sink, boot_timeout=60, on_status=run.statuses.append)
+
+
+@trio_test
+async def test_what_a_machine_takes_to_start_is_no_boot(fast_clock: MockClock) -> None:
+    run = Run(enclave=FakeEnclave(boots_at=1e9, launched_at=500), boot_timeout=25)
+    with pytest.raises(ParentError, match="no status within 25 s"):
+        await run.follow()
+    assert 525 <= trio.current_time() < 527
+
+
+@trio_test
+async def test_a_slow_sink_gets_all_however_long_it_takes(fast_clock: MockClock) -> None:
+    run, written = Run(), list[bytes]()
+
+    async def sink(data: bytes) -> None:
+        await trio.sleep(1000)
+        written.append(data)
+
+    async def guest() -> None:
+        await run.status(Running())
+        log = await run.enclave.guest(17001)
+        for line in (b"one\n", b"two\n", b"last words\n"):
+            await log.send_all(line)
+            await trio.sleep(1)
+        await run.status(Exited(0))
+        run.enclave.ended.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(guest)
+        assert await follow(run.enclave, log=sink, boot_timeout=60, on_status=run.statuses.append) == Exited(0)
+    assert b"".join(written) == b"one\ntwo\nlast words\n"
+
+
+@trio_test
+async def test_the_log_before_a_failure_is_written_too(fast_clock: MockClock) -> None:
+    run = Run()
+
+    async def guest() -> None:
+        log = await run.enclave.guest(17001)
+        await log.send_all(b"why\n")
+        run.enclave.ended.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(guest)
+        with pytest.raises(ParentError, match="ended"):
+            await run.follow()
+    assert run.log == b"why\n"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+import signal
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 import trio
@@ -99,49 +100,71 @@ async def test_a_refusal_is_tried_again(fast_clock: MockClock) -> None:
     assert attempts == [5]
 
 
+class Broken(trio.abc.Stream):
+    """A stream whose peer is gone, once it has given what was on its way."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = list(pieces)
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        await trio.lowlevel.checkpoint()
+        if not self._pieces:
+            raise trio.BrokenResourceError
+        return self._pieces.pop(0)
+
+    async def send_all(self, data: object) -> None:
+        raise trio.BrokenResourceError
+
+    async def wait_send_all_might_not_block(self) -> None: ...
+    async def aclose(self) -> None: ...
+
+
 @trio_test
-async def test_the_log_is_copied_to_its_end(fast_clock: MockClock) -> None:
-    copied: list[bytes] = []
-    notes: list[float] = []
+async def test_a_stream_that_breaks_has_ended(fast_clock: MockClock) -> None:
+    stream = Broken(b"a line")
+    assert [await reader.receive(stream), await reader.receive(stream)] == [b"a line", b""]
 
-    async def sink(data: bytes) -> None:
-        copied.append(data)
 
-    enclave = Scripted([b"one\n", b"two"], [b"again"])
-    await reader.copy_log(enclave.connect, 17001, sink, on_data=lambda: notes.append(trio.current_time()))
-    assert b"".join(copied) == b"one\ntwo"
-    assert len(notes) == len(copied) + 1
-    assert len(enclave.timeouts) == 1
+async def _ask(guest: Callable[[trio.abc.Stream], Awaitable[None]]) -> None:
+    ours, theirs = memory_stream_pair()
+
+    async def connect(port: int, timeout: float) -> trio.abc.Stream:
+        return ours
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(guest, theirs)
+        await reader.ask_to_end(connect, 17000, signal.SIGTERM)
 
 
 @trio_test
-async def test_a_log_that_breaks_has_ended(fast_clock: MockClock) -> None:
-    copied: list[bytes] = []
+async def test_a_request_is_sent_and_the_end_waited_for(fast_clock: MockClock) -> None:
+    asked: list[bytes] = []
 
-    async def sink(data: bytes) -> None:
-        copied.append(data)
+    async def guest(stream: trio.abc.Stream) -> None:
+        await stream.send_all(format_line(Running()))
+        asked.append(bytes(await stream.receive_some()))
+        await trio.sleep(100)
+        await stream.send_all(format_line(Exited(0)))
 
-    class Broken(trio.abc.Stream):
-        async def receive_some(self, max_bytes: int | None = None) -> bytes:
-            if copied:
-                raise trio.BrokenResourceError
-            return b"a line"
+    await _ask(guest)
+    assert asked == [b'{"stop":15}\n']
+    assert trio.current_time() >= 100
 
-        async def send_all(self, data: object) -> None: ...
-        async def wait_send_all_might_not_block(self) -> None: ...
-        async def aclose(self) -> None: ...
 
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n"])
+@trio_test
+async def test_an_enclave_that_does_not_listen_is_left_alone(fast_clock: MockClock, answer: bytes) -> None:
+    async def guest(stream: trio.abc.Stream) -> None:
+        if answer:
+            await stream.send_all(answer)
+        await stream.aclose()
+
+    await _ask(guest)
+
+
+@trio_test
+async def test_a_request_to_an_enclave_that_is_gone(fast_clock: MockClock) -> None:
     async def connect(port: int, timeout: float) -> trio.abc.Stream:
         return Broken()
 
-    await reader.copy_log(connect, 17001, sink, on_data=lambda: None)
-    assert copied == [b"a line"]
-
-
-@trio_test
-async def test_a_sink_that_fails_is_heard(fast_clock: MockClock) -> None:
-    async def sink(data: bytes) -> None:
-        raise BrokenPipeError("the reader is gone")
-
-    with pytest.raises(BrokenPipeError, match="gone"):
-        await reader.copy_log(Scripted([b"x"]).connect, 17001, sink, on_data=lambda: None)
+    await reader.ask_to_end(connect, 17000, signal.SIGINT)

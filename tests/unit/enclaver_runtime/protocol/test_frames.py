@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import json
+import struct
 from contextlib import suppress
 
 import pytest
@@ -44,6 +46,19 @@ def test_answers_come_back_however_they_are_split(answer: frames.Answer, sizes: 
     payload, _ = read(frames.format_answer(answer), sizes)
     assert payload is not None
     assert frames.parse_answer(payload) == answer
+
+
+@given(st.sampled_from(["<H", ">I"]), st.binary(min_size=1, max_size=300), st.lists(st.integers(1, 9)))
+def test_frames_of_any_length_field_come_back_however_they_are_split(
+    form: str, payload: bytes, sizes: list[int]
+) -> None:
+    length = struct.Struct(form)
+    reader = FrameReader(300, length=length)
+    stream, result = io.BytesIO(length.pack(len(payload)) + payload + b"rest"), None
+    while result is None:
+        result = reader.receive_data(stream.read(min(reader.wanted, sizes.pop() if sizes else 1000)))
+    assert result == payload
+    assert stream.read() == b"rest"
 
 
 def test_a_long_message_is_cut() -> None:

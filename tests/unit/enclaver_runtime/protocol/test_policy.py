@@ -87,6 +87,33 @@ def test_policies_agree_with_the_reference(allow: list[str], deny: list[str], ho
         assert decision.rule in allow
 
 
+def spellings(host: str) -> list[str]:
+    """Other ways in which clients write a host that mean the same."""
+    if ":" in host:
+        return [host.upper(), f"[{host}]", ipaddress.IPv6Address(host).exploded]
+    if re.fullmatch(r"[0-9.]+", host):
+        return [f"::ffff:{host}", f"[::FFFF:{host}]"]
+    return [host.upper(), f"{host}.", host.title(), host.replace("a", "\uff41").replace(".", "\u3002")[: len(host)]]
+
+
+@given(
+    st.lists(ENTRY, max_size=4),
+    st.lists(ENTRY, max_size=2),
+    (NAME | V4 | V6).flatmap(lambda host: st.tuples(st.just(host), st.sampled_from(spellings(host)))),
+    st.sampled_from([80, 443]),
+)
+def test_a_host_is_the_same_however_it_is_spelt(
+    allow: list[str], deny: list[str], spelt: tuple[str, str], port: int
+) -> None:
+    policy = Policy(allow=allow, deny=deny)
+    host, other = spelt
+    if "\u3002" in other:
+        # The ideographic full stop is a dot to some resolvers only, so it is refused.
+        assert isinstance(policy.decide(other, port), Denied)
+    else:
+        assert policy.decide(other, port) == policy.decide(host, port)
+
+
 @given(ENTRY)
 def test_canonical_entries_are_read(entry: str) -> None:
     assert parse_entry(entry).text == entry

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from enclaver_runtime.protocol.throttle import Throttle
+from enclaver_runtime.protocol.throttle import Throttle, throttled
 
 
 def test_so_many_lines_a_period_and_the_rest_counted() -> None:
@@ -10,3 +10,12 @@ def test_so_many_lines_a_period_and_the_rest_counted() -> None:
     assert throttle.admit("5", 109.9) == []
     assert throttle.admit("6", 110) == ["(4 more lines like these were left out)", "6"]
     assert throttle.admit("7", 200) == ["7"]
+
+
+def test_a_teller_that_is_limited() -> None:
+    told: list[str] = []
+    times = iter([0.0] * 50 + [60.0])
+    tell = throttled(told.append, lambda: next(times))
+    for number in range(51):
+        tell(str(number))
+    assert told == [*map(str, range(20)), "(30 more lines like these were left out)", "50"]

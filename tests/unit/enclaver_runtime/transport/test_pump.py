@@ -1,14 +1,18 @@
+"""How relays behave: the plain pump and the loop's, by the same tests."""
+
 from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Protocol
 
 import pytest
 import trio
 from trio.testing import trio_test
 
 from enclaver_runtime.transport.pump import pump
+from enclaver_runtime.transport.relay.relays import open_relays
 from tests.unit.enclaver_runtime.net import read_all, tcp_pair, unix_pair
 
 Pair = tuple[trio.SocketStream, trio.SocketStream]
@@ -23,7 +27,7 @@ async def unix() -> Pair:
 
 
 class Relay:
-    """A client and a server with a pump between them."""
+    """A client and a server with a relay between them."""
 
     def __init__(self, client: trio.SocketStream, server: trio.SocketStream) -> None:
         self.client = client
@@ -33,22 +37,47 @@ class Relay:
         self.complete: bool | None = None
 
 
-@asynccontextmanager
-async def relaying(left: Pair, right: Pair, **options: float) -> AsyncIterator[Relay]:
-    relay = Relay(left[0], right[0])
+async def plainly(left: trio.SocketStream, right: trio.SocketStream, half_open: float, hold: float) -> bool:
+    return await pump(left, right, half_open=half_open, hold=hold)
 
-    async def run() -> None:
-        with relay.scope:
-            async with left[1], right[1]:
-                relay.complete = await pump(left[1], right[1], **options)  # type: ignore[arg-type]  # Sizes are whole.
-        relay.done.set()
 
-    with trio.fail_after(20):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(run)
-            async with relay.client, relay.server:
-                yield relay
-            nursery.cancel_scope.cancel()
+async def by_a_loop(left: trio.SocketStream, right: trio.SocketStream, half_open: float, hold: float) -> bool:
+    async with open_relays(half_open=half_open) as relays:
+        return await relays.run(left, right, hold=hold)
+
+
+Way = Callable[[trio.SocketStream, trio.SocketStream, float, float], Awaitable[bool]]
+
+
+class Relaying(Protocol):
+    def __call__(
+        self, left: Pair, right: Pair, *, half_open: float = 600, hold: float = 0
+    ) -> AbstractAsyncContextManager[Relay]: ...
+
+
+@pytest.fixture(params=[plainly, by_a_loop])
+def relaying(request: pytest.FixtureRequest) -> Relaying:
+    """Both ways of relaying, which behave the same."""
+    way: Way = request.param
+
+    @asynccontextmanager
+    async def relaying(left: Pair, right: Pair, *, half_open: float = 600, hold: float = 0) -> AsyncIterator[Relay]:
+        relay = Relay(left[0], right[0])
+
+        async def run() -> None:
+            with relay.scope:
+                async with left[1], right[1]:
+                    relay.complete = await way(left[1], right[1], half_open, hold)
+            relay.done.set()
+
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(run)
+                async with relay.client, relay.server:
+                    yield relay
+                nursery.cancel_scope.cancel()
+
+    return relaying
 
 
 KINDS = [pytest.param((tcp, unix), id="in"), pytest.param((unix, tcp), id="out"), pytest.param((tcp, tcp), id="tcp")]
@@ -58,7 +87,7 @@ kinds = pytest.mark.parametrize("kinds", KINDS)
 
 @kinds
 @trio_test
-async def test_each_end_is_passed_on_while_the_other_direction_goes_on(kinds: Kinds) -> None:
+async def test_each_end_is_passed_on_while_the_other_direction_goes_on(relaying: Relaying, kinds: Kinds) -> None:
     async with relaying(await kinds[0](), await kinds[1]()) as relay:
         await relay.client.send_all(b"question")
         await relay.client.send_eof()
@@ -75,7 +104,7 @@ async def test_each_end_is_passed_on_while_the_other_direction_goes_on(kinds: Ki
 @pytest.mark.slow
 @kinds
 @trio_test
-async def test_much_goes_both_ways_at_once_in_small_buffers_and_large(kinds: Kinds) -> None:
+async def test_much_goes_both_ways_at_once_in_small_buffers_and_large(relaying: Relaying, kinds: Kinds) -> None:
     up, down = bytes(range(256)) * 20_000, bytes(range(255, -1, -1)) * 20_000
     async with relaying(await kinds[0](), await kinds[1]()) as relay, trio.open_nursery() as nursery:
         received: dict[str, bytes] = {}
@@ -96,7 +125,7 @@ async def test_much_goes_both_ways_at_once_in_small_buffers_and_large(kinds: Kin
 
 
 @trio_test
-async def test_a_slow_reader_holds_the_writer_up_and_little_is_buffered() -> None:
+async def test_a_slow_reader_holds_the_writer_up_and_little_is_buffered(relaying: Relaying) -> None:
     async with relaying(unix_pair(), unix_pair()) as relay:
         sent = 0
         with trio.move_on_after(0.2):
@@ -112,7 +141,7 @@ async def test_a_slow_reader_holds_the_writer_up_and_little_is_buffered() -> Non
 
 @pytest.mark.parametrize("side", ["client", "server"])
 @trio_test
-async def test_a_reset_is_passed_on_as_one(side: str) -> None:
+async def test_a_reset_is_passed_on_as_one(relaying: Relaying, side: str) -> None:
     async with relaying(await tcp_pair(), await tcp_pair()) as relay:
         failing, other = (relay.client, relay.server) if side == "client" else (relay.server, relay.client)
         await failing.send_all(b"half of ")
@@ -126,7 +155,7 @@ async def test_a_reset_is_passed_on_as_one(side: str) -> None:
 
 
 @trio_test
-async def test_a_reset_after_an_end_is_noticed_though_nothing_moves() -> None:
+async def test_a_reset_after_an_end_is_noticed_though_nothing_moves(relaying: Relaying) -> None:
     async with relaying(await tcp_pair(), unix_pair()) as relay:
         await relay.client.send_eof()
         assert await read_all(relay.server) == b""
@@ -137,7 +166,7 @@ async def test_a_reset_after_an_end_is_noticed_though_nothing_moves() -> None:
 
 
 @trio_test
-async def test_a_client_that_closes_altogether_loses_nothing_and_ends_it() -> None:
+async def test_a_client_that_closes_altogether_loses_nothing_and_ends_it(relaying: Relaying) -> None:
     async with relaying(unix_pair(), await tcp_pair()) as relay:
         await relay.client.send_all(b"last words")
         await relay.client.aclose()
@@ -148,7 +177,9 @@ async def test_a_client_that_closes_altogether_loses_nothing_and_ends_it() -> No
 
 @pytest.mark.parametrize("kind", [tcp, unix])
 @trio_test
-async def test_the_last_words_of_a_side_that_takes_no_more_are_passed_on(kind: Callable[[], Awaitable[Pair]]) -> None:
+async def test_the_last_words_of_a_side_that_takes_no_more_are_passed_on(
+    relaying: Relaying, kind: Callable[[], Awaitable[Pair]]
+) -> None:
     async with relaying(await tcp_pair(), await kind()) as relay, trio.open_nursery() as nursery:
 
         async def upload() -> None:
@@ -165,7 +196,7 @@ async def test_the_last_words_of_a_side_that_takes_no_more_are_passed_on(kind: C
 
 
 @trio_test
-async def test_silence_after_an_end_ends_it() -> None:
+async def test_silence_after_an_end_ends_it(relaying: Relaying) -> None:
     async with relaying(await tcp_pair(), await tcp_pair(), half_open=0.1) as relay:
         await trio.sleep(0.15)
         await relay.client.send_eof()
@@ -179,7 +210,7 @@ async def test_silence_after_an_end_ends_it() -> None:
 
 
 @trio_test
-async def test_without_half_close_an_end_is_held_back_and_then_ends_it() -> None:
+async def test_without_half_close_an_end_is_held_back_and_then_ends_it(relaying: Relaying) -> None:
     async with relaying(await tcp_pair(), unix_pair(), hold=0.1) as relay:
         await relay.client.send_all(b"q")
         await relay.client.send_eof()
@@ -195,7 +226,7 @@ async def test_without_half_close_an_end_is_held_back_and_then_ends_it() -> None
 
 
 @trio_test
-async def test_without_half_close_both_ends_end_it_at_once() -> None:
+async def test_without_half_close_both_ends_end_it_at_once(relaying: Relaying) -> None:
     async with relaying(await tcp_pair(), unix_pair(), hold=100) as relay:
         await relay.server.send_eof()
         assert await read_all(relay.client) == b""
@@ -206,7 +237,7 @@ async def test_without_half_close_both_ends_end_it_at_once() -> None:
 
 
 @trio_test
-async def test_cancelling_closes_both_sides() -> None:
+async def test_cancelling_closes_both_sides(relaying: Relaying) -> None:
     async with relaying(unix_pair(), unix_pair()) as relay:
         await relay.client.send_all(b"x")
         assert await relay.server.receive_some() == b"x"

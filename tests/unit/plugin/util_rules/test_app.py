@@ -28,9 +28,10 @@ def test_a_file_lies_as_it_lies_below_its_target(folder: str, path: str, below: 
 def test_a_description_is_the_same_for_the_same_app() -> None:
     target = FileTarget({"source": "x"}, Address("apps", target_name="app"))
     items = [app._item(path, path, "file", target) for path in ("b", "a")]
-    options = app.AppOptions("x86_64", ("/app/a",), ("-v",), {"B": "1", "A": "2"})
+    options = app.AppOptions("x86_64", ("/app/a",), ("-v",), {"B": "1", "A": "2"}, False)
     spec = app._spec(items, options)
-    assert spec == app._spec(reversed(items), app.AppOptions("x86_64", ("/app/a",), ("-v",), {"A": "2", "B": "1"}))
+    same = app.AppOptions("x86_64", ("/app/a",), ("-v",), {"A": "2", "B": "1"}, False)
+    assert spec == app._spec(reversed(items), same)
     assert json.loads(spec) == {
         "version": 1,
         "architecture": "x86_64",
@@ -38,4 +39,5 @@ def test_a_description_is_the_same_for_the_same_app() -> None:
         "entrypoint": ["/app/a"],
         "args": ["-v"],
         "env": {"A": "2", "B": "1"},
+        "drop_xattrs": False,
     }

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from enclaver.util_rules.report import parse_report
+from enclaver.util_rules.report import NamedFile, parse_report
 
 REPORT: dict[str, Any] = {
     "version": 1,
@@ -13,6 +13,7 @@ REPORT: dict[str, Any] = {
     "target": None,
     "app": {"kind": "address", "value": ":server"},
     "defaults": {"cpu_count": 2, "memory_mb": 4096},
+    "files": [{"key": "ingress[0].tls.key_file", "line": 8, "column": 7, "path": "tls/key.pem"}],
     "notes": [{"text": "x.yaml:1:1: note: unused"}],
     "unsupported": [],
 }
@@ -26,6 +27,11 @@ def test_an_address_is_the_app() -> None:
         ("x.yaml:1:1: note: unused",),
         (),
     )
+
+
+def test_files_that_the_manifest_names() -> None:
+    report = parse_report(json.dumps(REPORT).encode())
+    assert report.files == (NamedFile("ingress[0].tls.key_file", 8, 7, "tls/key.pem"),)
 
 
 def test_an_image_is_no_address() -> None:

@@ -24,7 +24,7 @@ STAGES = [
     stages.debian_tree(PAIR, "//:base"),
     stages.build_kernel(PAIR, PAIR, DIGEST, "//:kernel"),
     stages.boot_ramdisk(DIGEST, PAIR, DIGEST, DIGEST),
-    stages.app_ramdisk(DIGEST, DIGEST, DIGEST, DIGEST, "a/enclaver.yaml", "a:enclave"),
+    stages.app_ramdisk(DIGEST, PAIR, PAIR, "a/enclaver.yaml", "a:enclave"),
     stages.image(
         *(DIGEST, DIGEST, DIGEST, DIGEST),
         path="a/enclaver.yaml",

@@ -99,6 +99,7 @@ def test_everything() -> None:
         "sources.wrapper",
         "sources.odyn",
         "sources.sleeve",
+        "ingress[0].tls.key_file",
     ]
 
 
@@ -150,6 +151,12 @@ def test_manifests_as_people_write_them(text: str) -> None:
         (HEAD + "ingress: [{listen_port: 17000}]\n", "6:12", "runtime's own vsock port"),
         (HEAD + "ingress: [{listen_port: 1, tls: {key_file: k}}]\n", "6:28", "`ingress[0].tls.cert_file` is missing"),
         (HEAD + "ingress: [{listen_port: 1, tls: true}]\n", "6:33", "not a mapping of keys"),
+        (
+            HEAD + "ingress: [{listen_port: 1, tls: {key_file: /k, cert_file: c}}]\n",
+            "6:44",
+            "`ingress[0].tls.key_file`: `/k` is an absolute path",
+        ),
+        (HEAD + "ingress: [{listen_port: 1, tls: {key_file: k, cert_file: ../c}}]\n", "6:58", "leads out of"),
         (HEAD + "kms_proxy: {}\n", "6:1", "`kms_proxy.listen_port` is missing"),
         (HEAD + "kms_proxy: {listen_port: 1, endpoints: [a]}\n", "6:40", "not a mapping"),
         (HEAD + "kms_proxy: {listen_port: 1, endpoints: {East: a}}\n", "6:41", "not an AWS region"),
@@ -174,6 +181,14 @@ def test_mistakes_have_a_place_and_a_cure(text: str, place: str, words: str) -> 
     assert shown[0].startswith(f"enclaver.yaml:{place}: ")
     assert words in shown[0]
     assert error.problems[0].cure
+
+
+def test_files_are_told_with_their_keys() -> None:
+    tls = "ingress: [{listen_port: 1}, {listen_port: 2, tls: {cert_file: ./a//c.pem, key_file: a/./k.pem}}]\n"
+    assert parse((HEAD + tls).encode(), "f").files == (
+        ("ingress[1].tls.key_file", "a/k.pem"),
+        ("ingress[1].tls.cert_file", "a/c.pem"),
+    )
 
 
 def test_an_unused_proxy_port_clashes_with_nothing() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from enclaver.core.errors import EnclaverError
 from enclaver.core.manifest.parse import parse
-from enclaver.core.manifest.runtime_config import AppSpec, render
+from enclaver.core.manifest.runtime_config import AppSpec, render, tls_files
 
 APP = AppSpec(("/usr/bin/python3.11", "/app/server.pex"), {"B": "2", "A": "\u00e9"}, "/app", 1000, 1000)
 HEAD = "version: v1\nname: n\nsources:\n  app: ':a'\n"
@@ -31,7 +31,7 @@ def test_lists_are_sorted_and_unique() -> None:
         "egress: {allow: [b.com, A.com, a.com], deny: ['::/0', '**']}\ningress: [{listen_port: 2}, {listen_port: 1}]"
     )
     assert document["egress"] == {"proxy_port": 10000, "allow": ["a.com", "b.com"], "deny": ["**", "[::]/0"]}
-    assert document["ingress"] == [{"listen_port": 1}, {"listen_port": 2}]
+    assert document["ingress"] == [{"listen_port": 1, "tls": None}, {"listen_port": 2, "tls": None}]
 
 
 @pytest.mark.parametrize(
@@ -48,10 +48,16 @@ def test_services_of_later_releases_have_their_place() -> None:
     assert rendered("kms_proxy: {listen_port: 9999}")["kms_proxy"]["endpoints"] == {}
 
 
-def test_tls_is_never_dropped() -> None:
-    manifest = parse((HEAD + "ingress: [{listen_port: 1, tls: {key_file: k, cert_file: c}}]").encode(), "f")
-    with pytest.raises(EnclaverError, match="no place for"):
-        render(manifest, APP)
+def test_a_ports_tls_files_lie_in_a_folder_of_its_number_whatever_the_manifest_calls_them() -> None:
+    tls = rendered("ingress: [{listen_port: 8443, tls: {key_file: k, cert_file: a/c}}]")["ingress"]
+    assert tls == [
+        {
+            "listen_port": 8443,
+            "tls": {"cert_file": "/etc/enclaver/tls/8443/cert.pem", "key_file": "/etc/enclaver/tls/8443/key.pem"},
+        }
+    ]
+    assert tls_files(8443) == ("etc/enclaver/tls/8443/cert.pem", "etc/enclaver/tls/8443/key.pem")
+    assert rendered("ingress: [{listen_port: 8443, tls: {key_file: other, cert_file: c}}]")["ingress"] == tls
 
 
 def test_an_egress_entry_changes_the_bytes() -> None:

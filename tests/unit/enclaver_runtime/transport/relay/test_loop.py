@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import socket
+
+import pytest
+import trio
+from trio.testing import MockClock, trio_test
+
+from enclaver_runtime.transport.relay import loop as loops
+from enclaver_runtime.transport.relay.loop import HANG_UP, READABLE, WRITABLE, Loop, open_loop
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    left, right = socket.socketpair()
+    left.setblocking(False)
+    right.setblocking(False)
+    return left, right
+
+
+class Closed:
+    """An activity that says when it was closed."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def close(self) -> None:
+        self.times += 1
+
+
+@trio_test
+async def test_callbacks_are_called_for_what_they_watch_until_it_is_forgotten() -> None:
+    left, right = pair()
+    seen: list[int] = []
+    happened = trio.Event()
+
+    def note(events: int) -> None:
+        seen.append(events)
+        happened.set()
+        loop.forget(left.fileno())
+
+    with left, right:
+        async with open_loop() as loop:
+            loop.watch(left.fileno(), READABLE, note)
+            right.send(b"x")
+            await happened.wait()
+            happened = trio.Event()
+            loop.watch(left.fileno(), WRITABLE, note)
+            loop.watch(left.fileno(), READABLE | WRITABLE, note)
+            await happened.wait()
+            right.close()
+            happened = trio.Event()
+            loop.watch(left.fileno(), 0, note)
+            await happened.wait()
+            loop.forget(left.fileno())
+    assert seen[:2] == [READABLE, READABLE | WRITABLE]
+    assert seen[2] & HANG_UP
+
+
+@trio_test
+async def test_what_a_callback_has_released_gets_no_events_of_the_same_turn() -> None:
+    pairs = [pair(), pair()]
+    released = {left.fileno() for left, _ in pairs}
+    numbers: set[int] = set()
+    called: list[int] = []
+    done = trio.Event()
+
+    def release_both(_events: int) -> None:
+        called.append(1)
+        for left, _ in pairs:
+            loop.release(left)
+            loop.release(left)
+        # What is opened now must not get the number of what was released in this turn.
+        new, other = pair()
+        with new, other:
+            numbers.update({new.fileno(), other.fileno()})
+        done.set()
+
+    async with open_loop() as loop:
+        for left, right in pairs:
+            loop.watch(left.fileno(), READABLE, release_both)
+            right.send(b"x")
+        await done.wait()
+        await trio.sleep(0)
+    assert called == [1]
+    assert not numbers & released
+    for left, right in pairs:
+        assert left.fileno() == -1
+        right.close()
+
+
+@pytest.mark.parametrize("number", [3, 2 * loops._MAX_DEAD_TIMERS])
+def test_timers_are_called_in_order_and_not_when_cancelled(number: int) -> None:
+    called: list[float] = []
+
+    async def main() -> None:
+        async with open_loop() as loop:
+            start = trio.current_time()
+            assert loop.time() == start
+            for _ in range(number):
+                loop.call_at(start + 50, lambda: called.append(-1)).cancel()
+            for seconds in (3, 1, 2):
+                loop.call_at(start + seconds, lambda: called.append(trio.current_time() - start))
+            cancelled = loop.call_at(start + 1.5, lambda: called.append(-1))
+            cancelled.cancel()
+            cancelled.cancel()
+            await trio.sleep(100)
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+    assert called == pytest.approx([1, 2, 3])
+
+
+@trio_test
+async def test_activities_end_with_their_loop() -> None:
+    kept, ended = Closed(), Closed()
+    async with open_loop() as loop:
+        loop.add(kept)
+        loop.add(ended)
+        loop.discard(ended)
+    assert (kept.times, ended.times) == (1, 0)
+
+
+@trio_test
+async def test_what_a_callback_raises_ends_the_loop_and_all_on_it() -> None:
+    left, right = pair()
+    kept = Closed()
+
+    def fail(_events: int) -> None:
+        raise RuntimeError("a defect")
+
+    async def run() -> None:
+        async with open_loop() as loop:
+            loop.add(kept)
+            loop.watch(left.fileno(), WRITABLE, fail)
+            await trio.sleep_forever()
+
+    with left, right, pytest.raises(ExceptionGroup) as caught:
+        await run()
+    assert caught.group_contains(RuntimeError, match="a defect")
+    assert kept.times == 1
+
+
+@trio_test
+async def test_other_tasks_get_their_turn() -> None:
+    left, right = pair()
+    turns = 0
+    with left, right:
+        async with open_loop() as loop:
+            loop.watch(left.fileno(), WRITABLE, lambda _events: None)
+            for _ in range(10):
+                await trio.sleep(0)
+                turns += 1
+            loop.forget(left.fileno())
+    assert turns == 10
+
+
+def test_a_loop_can_be_closed_without_having_run() -> None:
+    Loop().close()

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import errno
+import functools
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from trio.testing import MockClock, trio_test
+
+from enclaver_runtime.transport.connections import connect_tcp, listen_tcp
+from enclaver_runtime.transport.relay import reception, visits
+from enclaver_runtime.transport.relay.relays import Relay, open_relays
+from enclaver_runtime.transport.relay.visits import Steps
+from tests.unit.enclaver_runtime.net import port_of, read_all
+
+Visiting = Callable[[socket.socket], Steps[Relay | bytes | None]]
+
+
+async def shout(stream: trio.SocketStream, said: bytes) -> None:
+    if said == b"fail":
+        raise trio.BrokenResourceError
+    await stream.send_all(said.upper())
+
+
+def first_word(client: socket.socket) -> Steps[Relay | bytes | None]:
+    """`relay` is relayed to an echo; `bye` comes to nothing; other words are for a task."""
+    said = yield from visits.receive(client, 5, trio.current_time() + 50)
+    if said == b"relay":
+        near, far = socket.socketpair()
+        near.setblocking(False)
+        far.sendall(b"from afar")
+        far.close()
+        return Relay(client, near, to_left=b"hello ")
+    return None if said == b"bye" else said
+
+
+@asynccontextmanager
+async def receiving(visit: Visiting = first_word, *, most: int = 10) -> AsyncIterator[int]:
+    listener = listen_tcp("127.0.0.1", 0)
+    port = port_of(listener)
+    with trio.fail_after(20):
+        async with open_relays() as relays, trio.open_nursery() as nursery:
+            serve = functools.partial(
+                reception.serve, [listener], relays=relays, visit=visit, task=shout, max_connections=most
+            )
+            await nursery.start(serve)
+            yield port
+            nursery.cancel_scope.cancel()
+
+
+async def say(port: int, word: bytes) -> bytes:
+    async with await connect_tcp("127.0.0.1", port) as client:
+        await client.send_all(word)
+        await client.send_eof()
+        return await read_all(client)
+
+
+@trio_test
+async def test_a_visit_comes_to_a_relay_a_task_or_nothing() -> None:
+    # Room for one: each gives its place back, however it ends.
+    async with receiving(most=1) as port:
+        for _ in range(3):
+            assert await say(port, b"relay") == b"hello from afar"
+            assert await say(port, b"other") == b"OTHER"
+            assert await say(port, b"bye") == b""
+            assert await say(port, b"fail") == b""
+
+
+@trio_test
+async def test_more_than_there_is_room_for_are_closed_as_they_come() -> None:
+    async with receiving(most=2) as port:
+        async with await connect_tcp("127.0.0.1", port) as one, await connect_tcp("127.0.0.1", port) as two:
+            assert await say(port, b"") == b""
+            await one.send_all(b"a")
+            await two.send_all(b"b")
+            assert (await read_all(one), await read_all(two)) == (b"A", b"B")
+        assert await say(port, b"again") == b"AGAIN"
+
+
+def test_without_files_those_that_come_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    accept = socket.socket.accept
+    failures = [errno.EMFILE, errno.ENOMEM]
+
+    def failing(self: socket.socket) -> tuple[socket.socket, object]:
+        if failures:
+            raise OSError(failures.pop(), "none left")
+        return accept(self)
+
+    async def main() -> None:
+        monkeypatch.setattr(socket.socket, "accept", failing)
+        async with receiving() as port:
+            assert await say(port, b"word") == b"WORD"
+
+    trio.run(main, clock=MockClock(rate=10))
+    assert failures == []
+
+
+@trio_test
+async def test_the_end_of_the_service_closes_every_client() -> None:
+    async with receiving() as port:
+        client = await connect_tcp("127.0.0.1", port)
+        await client.send_all(b"")
+        await trio.testing.wait_all_tasks_blocked()
+    async with client:
+        assert await read_all(client) == b""
+    with pytest.raises(ConnectionRefusedError):
+        await connect_tcp("127.0.0.1", port)
+
+
+@trio_test
+async def test_a_defect_of_a_visit_is_not_hidden() -> None:
+    def fail(client: socket.socket) -> Steps[Relay | bytes | None]:
+        yield from visits.receive(client, 1, trio.current_time() + 50)
+        raise RuntimeError("a defect")
+
+    async def run() -> None:
+        async with receiving(fail) as port:
+            await say(port, b"x")
+            await trio.sleep_forever()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await run()
+    assert caught.group_contains(RuntimeError, match="a defect")
