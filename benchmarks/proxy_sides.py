@@ -57,6 +57,7 @@ async def enclave(folder: Path, proxy_port: int, app_port: int) -> None:
         connect=connect,
         begin=begin,
         say=say,
+        log=say,
         root="/",
         security_module=no_security_module,
     )

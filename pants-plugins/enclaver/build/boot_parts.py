@@ -28,15 +28,19 @@ def boot_parts(image: Image, folder: Path) -> Parts:
 
     Raises:
         EnclaverError: the image can't be read any more.
-        OSError: the folder can't be written.
+        OSError: the folder, which it names, can't be written.
     """
     kernel, ramdisk = folder / "kernel", folder / "ramdisk"
-    with kernel.open("wb") as kernel_file, ramdisk.open("wb") as ramdisk_file:
-        files = {SectionType.KERNEL: kernel_file, SectionType.RAMDISK: ramdisk_file}
-        for section in image.sections:
-            if out := files.get(section.kind):
-                for chunk in section.data.chunks():
-                    out.write(chunk)
-                if section.kind is SectionType.RAMDISK:
-                    out.write(bytes(-section.data.size % _ALIGNMENT))
+    try:
+        with kernel.open("wb") as kernel_file, ramdisk.open("wb") as ramdisk_file:
+            files = {SectionType.KERNEL: kernel_file, SectionType.RAMDISK: ramdisk_file}
+            for section in image.sections:
+                if out := files.get(section.kind):
+                    for chunk in section.data.chunks():
+                        out.write(chunk)
+                    if section.kind is SectionType.RAMDISK:
+                        out.write(bytes(-section.data.size % _ALIGNMENT))
+    except OSError as error:
+        # A write's error names no file.
+        raise OSError(error.errno, error.strerror, str(folder)) from error
     return Parts(kernel, image.cmdline, ramdisk)

@@ -16,7 +16,7 @@ from enclaver.core.oci import image, layout, user
 from enclaver.core.oci.config import ImageConfig
 from enclaver.core.oci.user import User
 from enclaver.core.rootfs import elf, lookup
-from enclaver.core.rootfs.entry import ORIGIN, Entry, printable
+from enclaver.core.rootfs.entry import ORIGIN, Entry, Kind, printable
 from enclaver.core.rootfs.tree import Tree
 from enclaver.core.trust.materials import Input
 
@@ -103,7 +103,10 @@ def _spec(root: Tree, config: ImageConfig, described: AppDescription) -> AppSpec
 
 def _make_folder(root: Tree, path: str) -> None:
     """Make the working folder where the image lacks it, as engines do when they start it."""
-    if path == "/" or lookup.resolve(root, path) is not None:
+    found = lookup.resolve(root, path)
+    if found is not None and found.kind is not Kind.DIRECTORY:
+        raise EnclaverError("is the image's `WorkingDir` and no folder", place=printable(path))
+    if path == "/" or found is not None:
         return
     root.add_directory(path[1:], origin=ORIGIN)
     root.ensure_parents(origin=ORIGIN)

@@ -21,10 +21,12 @@ OWN_ADDRESS: Final = "127.0.0.1"
 
 
 def tell(sentence: str) -> None:
-    """Say something to the user, on standard error."""
+    """Say something to the user, on standard error, in one line."""
+    # Some of it may be the enclave's words, which are neither to steer a terminal nor to pass for ours.
+    shown = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in sentence)
     # A terminal that is gone must not keep the app from being asked to end.
     with suppress(OSError):
-        print(f"enclaver: {sentence}", file=sys.stderr, flush=True)
+        print(f"enclaver: {shown}", file=sys.stderr, flush=True)
 
 
 def own_ports(manifest: Manifest | None) -> Sequence[Publication]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 from typing import Final
@@ -15,8 +16,9 @@ from enclaver.cli.beside import OWN_ADDRESS, obeyed, own_ports, parent_services,
 from enclaver.cli.starts import MACHINES
 from enclaver.core.eif.reader import read
 from enclaver.core.errors import EnclaverError
-from enclaver_runtime.parent import nitro, runner
+from enclaver_runtime.parent import exit_codes, nitro, runner
 from enclaver_runtime.parent.errors import ParentError
+from enclaver_runtime.parent.exit_codes import Outcome
 from enclaver_runtime.parent.services import Publication
 from enclaver_runtime.parent.sink import descriptor_sink
 
@@ -97,6 +99,16 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         EnclaverError: the image isn't sound, a program is missing, or the enclave ended without a word.
     """
+    try:
+        outcome = _outcome(args)
+    except KeyboardInterrupt:
+        # While the image was read: nothing was started yet.
+        outcome = exit_codes.interrupted(signal.SIGINT)
+    tell(outcome.reason)
+    return outcome.exit_code
+
+
+def _outcome(args: argparse.Namespace) -> Outcome:
     manifest = None if args.file is None else manifests.load(args.file)
     if args.eif is None:
         raise _no_image(args.file)
@@ -113,11 +125,9 @@ def run(args: argparse.Namespace) -> int:
     )
     start = (starts.on_nitro if hardware else starts.in_emulator)(args, image, manifest)
     try:
-        outcome = trio.run(runner.run, start, session)
+        return trio.run(runner.run, start, session)
     except ParentError as error:
         raise EnclaverError(str(error)) from error
-    tell(outcome.reason)
-    return outcome.exit_code
 
 
 def _no_image(manifest: Path | None) -> EnclaverError:

@@ -7,7 +7,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -113,4 +113,13 @@ def _size(args: argparse.Namespace, image: Image, manifest: Manifest | None) -> 
 
 
 def _console(args: argparse.Namespace) -> Sink | None:
-    return descriptor_sink(sys.stderr.fileno()) if args.debug_mode else None
+    if not args.debug_mode:
+        return None
+    write = descriptor_sink(sys.stderr.fileno())
+
+    async def console(data: bytes) -> None:
+        # As with what the command says itself: that nobody reads it any more ends no run.
+        with suppress(OSError):
+            await write(data)
+
+    return console

@@ -15,7 +15,7 @@ import os
 import signal
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import trio
 
@@ -40,7 +40,6 @@ DRAIN_SECONDS = 3.0
 #: After the last status: for a parent to connect, read it and hang up. Power goes off when it has, or then.
 ACKNOWLEDGE_SECONDS = 5.0
 
-#: The one thing of the runtime's that is in the app's log: outside of debug mode there is no other way to tell it.
 _OUT_OF_MEMORY = "the enclave has no memory left, so the kernel has killed the app"
 
 #: Failures that are the image's fault and say all there is to say: no traceback.
@@ -57,7 +56,8 @@ class Machine:
         prepare: sets the machine up for the app: mounts, network, randomness; says on the console what it did.
         read_config: gives the bytes of runtime.json.
         root: the app's root folder.
-        providers: make what runs beside the app, by section of runtime.json.
+        providers: gives, for what writes a line into the app's log, what makes the services that run beside the app,
+            by section of runtime.json.
         out_of_memory: gives the processes that the kernel has killed for want of memory.
         grace: seconds between the request to end and SIGKILL.
     """
@@ -67,7 +67,7 @@ class Machine:
     prepare: Callable[[Console], None]
     read_config: Callable[[], bytes]
     root: str
-    providers: Mapping[str, Provider] = field(default_factory=dict)
+    providers: Callable[[Callable[[str], None]], Mapping[str, Provider]] = lambda _: {}
     out_of_memory: Callable[[], Set[int]] = frozenset
     grace: float = app.GRACE_SECONDS
 
@@ -119,12 +119,16 @@ async def _live(
         pids.append(pid)
         console.say(f"app started, pid {pid}")
 
+    def log(line: str) -> None:
+        console.say(line)
+        logs.note(line)
+
     try:
         await reporting.start(reaper.run)
         await reporting.start(_stop_on_signals, stop, console)
         machine.prepare(console)
         config = configuration.parse(machine.read_config())
-        beside, missing = select(config, machine.providers)
+        beside, missing = select(config, machine.providers(log))
         for name in missing:
             console.say(f"{name}: this runtime has no service for it")
         async with trio.open_nursery() as services:
@@ -142,7 +146,7 @@ async def _live(
             services.cancel_scope.cancel()
         if last == Signaled(signal.SIGKILL) and not machine.out_of_memory().isdisjoint(pids):
             console.say(_OUT_OF_MEMORY)
-            logs.conclude(f"enclaver: {_OUT_OF_MEMORY}")
+            logs.conclude(_OUT_OF_MEMORY)
         return last
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent is to know.
         cause = _unwrap(error)

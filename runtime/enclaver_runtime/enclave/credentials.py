@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Protocol
 
 import trio
 
+from enclaver_runtime.config import ConfigError
 from enclaver_runtime.enclave.http_client import HttpClient, HttpClientError, Incoming, Outgoing
 from enclaver_runtime.enclave.outbound import ForbiddenError, OutboundError
 from enclaver_runtime.protocol import imds
@@ -22,6 +24,9 @@ AHEAD_SECONDS = 300.0
 
 #: But not more often than this, whatever their Expiration says.
 PAUSE_SECONDS = 60.0
+
+_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+_PART = re.compile(r"[!-~]*", re.ASCII)
 
 Connect = Callable[[str, int], Awaitable[trio.SocketStream]]
 
@@ -62,11 +67,21 @@ class StaticCredentials:
 
 
 def of_environment(env: Mapping[str, str]) -> Credentials | None:
-    """The credentials that an app's environment holds, as SDKs read them; None when it has not both parts."""
-    access_key, secret_key = env.get("AWS_ACCESS_KEY_ID"), env.get("AWS_SECRET_ACCESS_KEY")
+    """The credentials that an app's environment holds, as SDKs read them; None when it has not both parts.
+
+    Raises:
+        ConfigError: one has a character that no credentials have, so nothing could be signed with them.
+    """
+    access_key, secret_key, token = (env.get(name, "") for name in _VARIABLES)
     if not access_key or not secret_key:
         return None
-    return Credentials(access_key, secret_key, env.get("AWS_SESSION_TOKEN") or None)
+    for name in _VARIABLES:
+        if not _PART.fullmatch(env.get(name, "")):
+            raise ConfigError(
+                f"kms_proxy: {name} of the app's environment has a space, a line's end or another character that no "
+                "credentials have: set it anew"
+            )
+    return Credentials(access_key, secret_key, token or None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +106,26 @@ class InstanceCredentials:
         self._connect = connect
         self._wall_clock = wall_clock
         self._held: _Held | None = None
-        # Whoever comes while they are being fetched waits for the same ones.
+        # Whoever comes while they are being fetched waits for the same ones, or for the same failure: one after the
+        # other would wait longer for a service that does not answer than SDKs do.
         self._turn = trio.Lock()
+        self._failures = 0
+        self._failure = ""
 
     async def get(self) -> Credentials:
         """See :class:`CredentialsSource`."""
+        failures = self._failures
         async with self._turn:
+            if self._failures != failures:
+                raise CredentialsError(self._failure)
             now, held = trio.current_time(), self._held
             if held is not None and now < held.refresh_at:
                 return held.credentials
             try:
                 held = self._hold(await self._fetch())
-            except CredentialsError:
+            except CredentialsError as error:
                 if held is None or now >= held.ends_at:
+                    self._failures, self._failure = failures + 1, str(error)
                     raise
                 held = _Held(held.credentials, now + PAUSE_SECONDS, held.ends_at)
             self._held = held

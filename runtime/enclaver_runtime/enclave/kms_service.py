@@ -39,7 +39,7 @@ def kms_service(
         tell: gets a line for what is refused.
 
     Raises:
-        ConfigError: the image has no certificates to verify KMS with.
+        ConfigError: the image has no certificates to verify KMS with, or credentials that cannot be such.
     """
     section = config.kms_proxy
     assert section is not None
@@ -47,9 +47,9 @@ def kms_service(
     policy = Policy(allow=(), deny=()) if egress is None else Policy(allow=egress.allow, deny=egress.deny)
     outbound = Outbound(policy, functools.partial(open_egress, link), tell)
     upstream = KmsUpstream(outbound.connect, ca_bundle.client_context(root, config.app.env))
+    given = credentials.of_environment(config.app.env)
 
     async def serve(*, task_status: trio.TaskStatus[None]) -> None:
-        given = credentials.of_environment(config.app.env)
         source: CredentialsSource = InstanceCredentials(outbound.connect)
         if given is not None:
             tell("kms_proxy: signs with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of the app's environment")

@@ -92,7 +92,8 @@ class KmsUpstream:
                 connections.pop().close()
 
     def _reuse(self, endpoint: Endpoint) -> _Connection | None:
-        connections = self._idle[endpoint]
+        # Asked for, not made: whoever calls many regions that nobody serves leaves nothing here.
+        connections = self._idle.get(endpoint, [])
         while connections:
             # The last used one: its peer is the least likely to have given it up.
             connection = connections.pop()

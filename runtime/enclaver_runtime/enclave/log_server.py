@@ -22,9 +22,14 @@ class LogServer:
         self._broadcast = Broadcast(self._feed)
         self._last_line = b""
 
+    def note(self, line: str) -> None:
+        """Add a line of the runtime's: outside of debug mode there is no other way to tell it."""
+        self._feed.append_line(_marked(line))
+        self._broadcast.wake()
+
     def conclude(self, line: str) -> None:
         """Let the log end with a line of the runtime's, after all that the app has written."""
-        self._last_line = line.encode("utf-8", "backslashreplace") + b"\n"
+        self._last_line = _marked(line)
 
     async def collect(self, pipe: trio.abc.ReceiveStream) -> None:
         """Take the log from ``pipe`` until its end, which is the log's, and close it."""
@@ -47,8 +52,19 @@ class LogServer:
         await self._broadcast.serve(listener, task_status=task_status)
 
     async def drained(self) -> None:
-        """Wait until the log has ended, and every reader has got everything or has left."""
+        """Wait until the log has ended, and every reader has got everything or has left.
+
+        Of a log that holds something there must have been one: a parent that reads the status at once may reach the
+        log a moment later, and the enclave ends when the status is read.
+        """
+        # Whether it holds something is known at its end.
         await self._broadcast.settled()
+        await self._broadcast.settled(readers=1 if self._feed.ring.end else 0)
+
+
+def _marked(line: str) -> bytes:
+    """A line that is seen not to be the app's."""
+    return b"enclaver: " + line.encode("utf-8", "backslashreplace") + b"\n"
 
 
 class _LogFeed:

@@ -44,11 +44,12 @@ def machine(console: Console) -> Machine:
         read_config=_read_config,
         root=ROOT,
         out_of_memory=kernel_log.out_of_memory,
-        providers=providers(
+        providers=lambda log: providers(
             listen=vsock.listen,
             connect=vsock.connect,
             begin=vsock.begin,
             say=console.say,
+            log=log,
             security_module=functools.cache(security_module),
             root=ROOT,
         ),

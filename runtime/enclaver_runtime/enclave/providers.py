@@ -24,6 +24,7 @@ def providers(
     connect: Connect,
     begin: Begin | None = None,
     say: Callable[[str], None],
+    log: Callable[[str], None],
     security_module: Callable[[], SecurityModule],
     root: str,
 ) -> dict[str, Provider]:
@@ -34,6 +35,7 @@ def providers(
         connect: connects to a vsock CID and port.
         begin: begins to; without it, every tunnel takes the long way.
         say: writes a line for people; each service's lines are limited to what a console can take.
+        log: the same, also where there is no console: for what the app asked for and is refused.
         security_module: gives the enclave's, the same one each time; called once the machine is prepared.
         root: the app's root folder.
     """
@@ -53,7 +55,7 @@ def providers(
                 listeners=[connections.listen_tcp("127.0.0.1", section.proxy_port)],
                 policy=policy,
                 link=link,
-                tell=throttled(say, trio.current_time),
+                tell=throttled(log, trio.current_time),
                 task_status=task_status,
             )
 
@@ -104,7 +106,7 @@ def providers(
             root=root,
             link=ParentLink(connect),
             security_module=security_module,
-            tell=throttled(say, trio.current_time),
+            tell=throttled(log, trio.current_time),
         )
 
     return {"egress": make_egress, "ingress": make_ingress, "api": make_api, "kms_proxy": make_kms_proxy}

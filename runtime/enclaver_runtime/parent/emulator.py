@@ -126,7 +126,7 @@ async def emulate(
     """
     with plain_errors(), scratch_folder() as folder:
         uds, vhost_socket = folder / "vm.vsock", folder / "vhost.sock"
-        _check_length(uds)
+        _check_path(uds)
         if qemu.machine is Machine.NITRO_ENCLAVE:
             boot = machine.nitro_command(
                 qemu, eif=image.eif.absolute(), vhost_socket=vhost_socket, memory_mb=memory_mb, cpus=cpus
@@ -252,7 +252,12 @@ async def _watch_boot(enclave: EmulatedEnclave, output: Console) -> None:
     enclave.note_up()
 
 
-def _check_length(uds: Path) -> None:
+def _check_path(uds: Path) -> None:
+    if "," in str(uds):
+        raise ParentError(
+            f"the temporary folder's path has a comma, which QEMU and vhost-device-vsock take for an end: {uds.parent}",
+            cure="set TMPDIR to another path, such as /tmp",
+        )
     if len(bytes(uds)) + len("_65535") > _MAX_SOCKET_PATH:
         raise ParentError(
             f"the temporary folder's path is too long for a unix socket: {uds.parent}",

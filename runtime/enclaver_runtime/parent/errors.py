@@ -31,15 +31,16 @@ class ParentError(Exception):
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Raise what a nursery wrapped in groups as itself, if it is one exception; else leave the group alone.
+    """Raise what a nursery wrapped in groups as itself, if it is one exception.
 
-    A caller then catches :class:`ParentError` or :class:`OSError`, however many nurseries are inside.
+    A caller then catches :class:`ParentError` or :class:`OSError`, however many nurseries are inside. Of several of
+    these the first is raised: it ended the others' work. Any other group is left alone.
     """
     try:
         yield
     except BaseExceptionGroup as group:
         leaves = list(_leaves(group))
-        if len(leaves) != 1:
+        if len(leaves) != 1 and not all(isinstance(leaf, (ParentError, OSError)) for leaf in leaves):
             raise
         raise leaves[0] from leaves[0].__cause__
 

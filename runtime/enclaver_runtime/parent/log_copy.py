@@ -43,7 +43,8 @@ class LogCopy:
         """
         async with await connect_patiently(connect, port) as stream:
             self.last_read = trio.current_time()
-            while data := await receive(stream):
+            # What comes after the end was decided is nobody's: a log that goes on must not hold up the writer.
+            while (data := await receive(stream)) and not self._ended:
                 self._ring.append(data)
                 self.last_read = trio.current_time()
                 self._changed.unpark_all()

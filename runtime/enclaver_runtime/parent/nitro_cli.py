@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -138,18 +140,20 @@ def find(chosen: Path | None = None) -> Path:
 
 def logging_environment(folder: Path, environment: Mapping[str, str] = os.environ) -> Mapping[str, str]:
     """The environment for nitro-cli, which does not work where it cannot write its log: then that is in ``folder``."""
-    if environment.get(_LOGS) or os.access(_DEFAULT_LOGS, os.W_OK):
+    if chosen := environment.get(_LOGS):
+        return {**environment, _LOGS: os.path.abspath(chosen)}
+    if os.access(_DEFAULT_LOGS, os.W_OK):
         return environment
     return {**environment, _LOGS: str(folder)}
 
 
 def _json(done: CompletedProcess[bytes], start: str) -> Any:
-    # What comes before is for people.
+    # Lines that come before are for people, whatever they begin with.
     text = _text(done.stdout)
-    try:
-        return json.loads(text[max(text.find(start), 0) :])
-    except ValueError as error:
-        raise ParentError(f"nitro-cli wrote what is no JSON: {text[:200]!r}") from error
+    for begin in re.finditer(rf"^{re.escape(start)}", text, re.MULTILINE):
+        with suppress(ValueError):
+            return json.loads(text[begin.start() :])
+    raise ParentError(f"nitro-cli wrote what is no JSON: {text[:200]!r}")
 
 
 def _enclave(fields: Any) -> Enclave:

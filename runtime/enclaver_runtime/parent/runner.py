@@ -90,16 +90,23 @@ async def run(start: Callable[[], AbstractAsyncContextManager[Enclave]], session
     allow_many_files()
     one = _Run(session)
     with plain_errors():
-        async with trio.open_nursery() as nursery:
-            await nursery.start(one.receive_signals, nursery)
-            async with start() as enclave:
-                one.enclave = enclave
-                for service in session.services:
-                    await nursery.start(service, enclave)
-                one.ended = await follow(
-                    enclave, log=session.log, boot_timeout=session.boot_timeout, on_status=one.note_status
-                )
-            nursery.cancel_scope.cancel()
+        # Signals are received until nothing of the enclave is left: one more must not disturb the ending.
+        async with trio.open_nursery() as receiving:
+            async with trio.open_nursery() as nursery:
+                await receiving.start(one.receive_signals, nursery)
+                async with start() as enclave:
+                    one.enclave = enclave
+                    try:
+                        for service in session.services:
+                            await nursery.start(service, enclave)
+                        one.ended = await follow(
+                            enclave, log=one.log, boot_timeout=session.boot_timeout, on_status=one.note_status
+                        )
+                    finally:
+                        # From here on nobody is there to be asked.
+                        one.enclave = None
+                nursery.cancel_scope.cancel()
+            receiving.cancel_scope.cancel()
     return one.outcome()
 
 
@@ -112,6 +119,14 @@ class _Run:
         self._session = session
         self._caught: list[int] = []
         self._running = False
+
+    async def log(self, data: bytes) -> None:
+        """Give the session's log some. Who reads it may go by the signal that asks the app to end, and that goes on."""
+        try:
+            await self._session.log(data)
+        except OSError:
+            if not self._caught:
+                raise
 
     def note_status(self, status: Status) -> None:
         self._running = isinstance(status, Running)
@@ -128,14 +143,17 @@ class _Run:
     ) -> None:
         # A signal that this process was started to ignore (nohup, a script's background job) stays ignored.
         wanted = [one for one in _ASKED_BY if signal.getsignal(one) is not signal.SIG_IGN]
+        if not wanted:
+            task_status.started()
+            return
         with trio.open_signal_receiver(*wanted) as received:
             task_status.started()
             async for number in received:
                 self._caught.append(number)
                 if len(self._caught) > 1 or not (self._session.asks and self._running and self.enclave):
                     nursery.cancel_scope.cancel()
-                    return
-                nursery.start_soon(self._ask, self.enclave, signal.Signals(number), nursery.cancel_scope)
+                else:
+                    nursery.start_soon(self._ask, self.enclave, signal.Signals(number), nursery.cancel_scope)
 
     async def _ask(self, enclave: Enclave, number: signal.Signals, scope: trio.CancelScope) -> None:
         patience = self._session.patience

@@ -24,7 +24,12 @@ def descriptor_sink(descriptor: int) -> Sink:
     async def write(data: bytes) -> None:
         rest = memoryview(data)
         while rest:
-            written = await trio.to_thread.run_sync(os.write, descriptor, rest, abandon_on_cancel=True)
-            rest = rest[written:]
+            try:
+                written = await trio.to_thread.run_sync(os.write, descriptor, rest, abandon_on_cancel=True)
+            except BlockingIOError:
+                # Whoever else has the file open may have made it so that writes don't wait.
+                await trio.lowlevel.wait_writable(descriptor)
+            else:
+                rest = rest[written:]
 
     return write

@@ -25,6 +25,8 @@ _TOKEN_SECONDS = 60
 # What IAM allows in a role's name; it becomes part of a path.
 _ROLE = re.compile(r"[A-Za-z0-9_+=,.@-]{1,128}", re.ASCII)
 _TOKEN = re.compile(r"[!-~]{1,4096}", re.ASCII)
+# Of a role's credentials every part is of these characters; two become parts of headers.
+_PART = re.compile(r"[!-~]+", re.ASCII)
 
 
 class ImdsError(ValueError):
@@ -85,11 +87,11 @@ def parse_credentials(body: bytes) -> RoleCredentials:
             "SecretAccessKey": str(secret_key),
             "Token": str(token),
             "Expiration": str(expiration),
-        } if access_key and secret_key and token:
+        } if all(_PART.fullmatch(part) for part in (access_key, secret_key, token)):
             return RoleCredentials(access_key, secret_key, token, _time(expiration))
         case {"Code": str(code)} if code != "Success":
             raise ImdsError(f"it has no credentials for the role: {code[:80]!a}")
-    raise ImdsError("its credentials lack a part, or one is not a text")
+    raise ImdsError("its credentials lack a part, or one is not a text of printable ASCII characters")
 
 
 def _matched(body: bytes, pattern: re.Pattern[str], what: str) -> str:

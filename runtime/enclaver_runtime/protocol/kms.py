@@ -149,6 +149,8 @@ def returned_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
 def parse_request(body: bytes) -> dict[str, str] | None:
     """The members of an attesting call's body; None when it has a Recipient of the caller's own.
 
+    ``null`` is none: to KMS it says as much as no member at all.
+
     Raises:
         CallError: it is no JSON object; status 400.
     """
@@ -156,7 +158,7 @@ def parse_request(body: bytes) -> dict[str, str] | None:
         members = json_members.split(body)
     except JsonError as error:
         raise _bad(f"the request's body {error}") from error
-    return None if _RECIPIENT in members else members
+    return None if members.get(_RECIPIENT, "null") != "null" else members
 
 
 def with_recipient(members: Mapping[str, str], document: bytes) -> bytes:

@@ -185,7 +185,11 @@ class _Pump:
     async def _end_at_hang_up(self, side: Side, scope: trio.CancelScope) -> None:
         # A socket at its end of input is readable for ever. An epoll without events still tells of a hang-up,
         # and is itself a file that can be waited for.
-        with select.epoll(1) as hang_up:
-            hang_up.register(side.fileno(), 0)
-            await trio.lowlevel.wait_readable(hang_up.fileno())
+        try:
+            with select.epoll(1) as hang_up:
+                hang_up.register(side.fileno(), 0)
+                await trio.lowlevel.wait_readable(hang_up.fileno())
+        except OSError:
+            # No files left for it: silence is to end it then.
+            return
         scope.cancel()

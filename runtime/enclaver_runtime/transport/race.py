@@ -34,13 +34,18 @@ async def race(attempts: Sequence[Attempt], *, stagger: float = 0.0) -> tuple[in
             winners.append((index, stream))
             scope.cancel()
 
-    # A winner's cancelling takes in the caller's own, if both come at once: the stream is returned all the same.
-    async with trio.open_nursery() as nursery:
-        for index in range(len(attempts)):
-            failed = trio.Event()
-            nursery.start_soon(run, index, failed, nursery.cancel_scope)
-            with trio.move_on_after(stagger):
-                await failed.wait()
+    try:
+        async with trio.open_nursery() as nursery:
+            for index in range(len(attempts)):
+                failed = trio.Event()
+                nursery.start_soon(run, index, failed, nursery.cancel_scope)
+                with trio.move_on_after(stagger):
+                    await failed.wait()
+    except BaseException:
+        # The caller was cancelled while the others were being given up.
+        for _, stream in winners:
+            stream.socket.close()
+        raise
     if winners:
         return winners[0]
     raise problems[0]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 import trio
+
+# While there are no files for another connection, trio waits and tries again, and would print a traceback each time.
+logging.getLogger("trio.serve_listeners").addHandler(logging.NullHandler())
 
 #: Connections at once of one service; more are closed as they come, instead of all getting slow.
 MAX_CONNECTIONS = 4096

@@ -33,7 +33,7 @@ from tests.integration.runtime.image_files import with_files
 
 KMS = "192.0.2.53"
 IMDS = "169.254.169.254"
-ROLE = {"AccessKeyId": "ASIAROLE", "SecretAccessKey": "the role's secret", "Token": "the role's token"}
+ROLE = {"AccessKeyId": "ASIAROLE", "SecretAccessKey": "TheRoles/Secret+1", "Token": "TheRoles/Token+1=="}
 
 #: Where the image's AWS_CA_BUNDLE is.
 BUNDLE = "etc/ssl/certs/kms-test.pem"

@@ -118,7 +118,7 @@ def got(ended: Ended) -> Any:
     """What the app's checks got, by name."""
     assert ended.code == 0, ended.log + ended.said
     lines = (line.partition(": ") for line in ended.log.splitlines())
-    return {name: json.loads(text) for name, colon, text in lines if colon}
+    return {name: json.loads(text) for name, colon, text in lines if colon and name != "enclaver"}
 
 
 @pytest.mark.parametrize("name", ["page", "tunnel", "six", "international", "labels", "host", "local"])
@@ -149,7 +149,8 @@ def test_curl_asks_for_heads_and_uploads_and_upgrades(got: Any) -> None:
 )
 def test_curl_gets_401_and_the_rule_for_what_is_not_allowed(got: Any, ended: Ended, name: str, reason: str) -> None:
     assert got[name] == {"exit": 0, "status": 401, "tunnel": 0, "body": f"{BLOCKED}{reason}\n", "error": ""}
-    assert re.search(rf"egress: .*{re.escape(reason)}", ended.said)
+    # For the operator too, who sees no console but that of a debug enclave.
+    assert re.search(rf"^enclaver: egress: blocked .*{re.escape(reason)}", ended.log, re.MULTILINE)
 
 
 def test_a_denied_tunnel_says_why_in_its_reason_phrase(got: Any, ended: Ended) -> None:
@@ -208,6 +209,8 @@ def test_the_example_reaches_one_site_and_says_why_not_the_other(tmp_path: Path)
     ):
         ended = runner.wait()
     assert ended.code == 0, ended.said
-    reached, refused = ended.log.splitlines()
+    reached, blocked, refused = ended.log.splitlines()
     assert reached == f"https://example.com/: 200 OK, {len(GREETING)} bytes"
-    assert f"401 {BLOCKED}nothing in egress.allow covers example.org port 443" in refused
+    rule = "nothing in egress.allow covers example.org port 443"
+    assert blocked == f"enclaver: egress: blocked 'example.org' port 443: {rule}"
+    assert f"401 {BLOCKED}{rule}" in refused

@@ -72,15 +72,15 @@ def text(value: Object, key: str, default: str | None = None) -> str:
     found = value.get(key)
     if found is None and default is not None:
         return default
-    if not isinstance(found, str) or "\0" in found:
+    if not _is_text(found):
         raise wrong(key, "a text")
-    return found
+    return str(found)
 
 
 def texts(value: Object, key: str) -> tuple[str, ...]:
     """Return a key's list of texts; where it is missing or null, an empty one. Raises EnclaverError."""
     found = _list(value, key)
-    if not all(isinstance(item, str) and "\0" not in item for item in found):
+    if not all(map(_is_text, found)):
         raise wrong(key, "a list of texts")
     return tuple(found)
 
@@ -96,6 +96,11 @@ def size(value: Object, key: str) -> int:
 def wrong(place: str, what: str) -> EnclaverError:
     """Return the error for a key that has not what it must have."""
     return EnclaverError(f"`{place}` is not {what}", cure=_AGAIN)
+
+
+def _is_text(value: object) -> bool:
+    """Whether a value is text that Linux could take; half of a surrogate pair is none."""
+    return isinstance(value, str) and "\0" not in value and not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def _list(value: Object, key: str) -> list[Any]:

@@ -49,9 +49,9 @@ class Archive:
     def __init__(self, content: FileContent) -> None:
         self._files: dict[str, FileContent] = {}
         self._links: dict[str, str] = {}
-        for count, member in enumerate(members(Slice(content))):
-            if count >= limits.ENTRIES:
-                raise EnclaverError(f"holds more than {limits.ENTRIES} members")
+        budget = limits.Budget()
+        for member in members(Slice(content)):
+            budget.take_entry(member.text_size)
             name = _clean(member.name, "")
             if member.kind is MemberKind.DIRECTORY:
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from enclaver.core.errors import EnclaverError
 from enclaver.core.oci import compression, docker_save, layer, layout, overlay, tar_header
 from enclaver.core.oci.config import ImageConfig
 from enclaver.core.oci.digest import Digest
-from enclaver.core.oci.files import SPOOL, Files, opened
+from enclaver.core.oci.files import SPOOL, Files, Folder, opened
 from enclaver.core.oci.layer import Unpacked
 from enclaver.core.oci.limits import Budget
 from enclaver.core.oci.overlay import Overlay
@@ -95,7 +96,7 @@ def is_image(path: Path, work: Path) -> bool:
         return False
     try:
         with opened(path, work) as files:
-            return any(files.find(mark) is not None for mark in (layout.MARKER, docker_save.MANIFEST))
+            return any(files.find(mark) is not None for mark, _ in _forms(files))
     finally:
         (work / SPOOL).unlink(missing_ok=True)
 
@@ -111,8 +112,14 @@ def _is_tar(path: Path) -> bool:
     return True
 
 
+def _forms(files: Files) -> list[tuple[str, Callable[..., Resolved]]]:
+    """Return what files may be, by what marks it. A folder is never docker's: that names its files itself, anywhere."""
+    forms: list[tuple[str, Callable[..., Resolved]]] = [(layout.MARKER, layout.resolve)]
+    return forms if isinstance(files, Folder) else [*forms, (docker_save.MANIFEST, docker_save.resolve)]
+
+
 def _resolve(files: Files, architecture: str, reference: str | None) -> Resolved:
-    for resolve, mark in ((layout.resolve, layout.MARKER), (docker_save.resolve, docker_save.MANIFEST)):
+    for mark, resolve in _forms(files):
         if files.find(mark) is not None:
             return resolve(files, architecture=architecture, reference=reference)
     raise EnclaverError(

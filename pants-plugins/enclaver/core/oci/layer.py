@@ -122,7 +122,7 @@ def _members(layer: Layer, kind: Compression, out: Spool | None, budget: Budget)
     stream = Chunks(chunks())
     found = []
     for member in members(stream):
-        budget.take_entry()
+        budget.take_entry(member.text_size)
         found.append(member)
     # What is behind the end is hashed with the rest, and must be padding: tar files cannot be joined by cat.
     if any(chunk.strip(b"\0") for chunk in stream.drain()):

@@ -14,6 +14,9 @@ RATIO: Final = 500
 HARMLESS: Final = 64 << 20
 # Every entry takes memory, and 512 bytes of a layer make one: 16 GiB of them would fill any machine's.
 ENTRIES: Final = 1_000_000
+#: The names of all members, their links' targets and attributes' names with them, in bytes; and the paths that they
+#: come to. A million real ones have 100 MB. All of them are kept in memory, and each may have megabytes.
+NAMES: Final = 256 << 20
 #: A JSON document of an image: an index, a manifest, a configuration. Registries take 4 MiB.
 DOCUMENT: Final = 4 << 20
 #: What a pax header or a GNU long name may hold; as Go's archive/tar has it.
@@ -27,11 +30,12 @@ _LEAVE_OUT: Final = "Leave out what the enclave does not need, or let the app fe
 class Budget:
     """What all layers of one image may take together. Layers are read by several threads, and so is this used."""
 
-    def __init__(self, *, size: int = spool.LIMIT, entries: int = ENTRIES) -> None:
+    def __init__(self, *, size: int = spool.LIMIT, entries: int = ENTRIES, names: int = NAMES) -> None:
         self._lock = threading.Lock()
         self._limits = (size, entries)
         self._size = size
         self._entries = entries
+        self._names = names
 
     def take(self, size: int) -> None:
         """Count unpacked bytes. Raises EnclaverError when there were too many."""
@@ -43,14 +47,17 @@ class Budget:
                     cure=_LEAVE_OUT,
                 )
 
-    def take_entry(self) -> None:
-        """Count an entry of a layer. Raises EnclaverError when there were too many."""
+    def take_entry(self, names: int = 0) -> None:
+        """Count an entry and its names' length. Raises EnclaverError when there were too many, or too long ones."""
         with self._lock:
             self._entries -= 1
+            self._names -= names
             if self._entries < 0:
                 raise EnclaverError(
                     f"the image's layers have more than {self._limits[1]} entries in all", cure=_LEAVE_OUT
                 )
+            if self._names < 0:
+                raise EnclaverError("the names in the image's layers are too long in all", cure=_LEAVE_OUT)
 
 
 def check_ratio(packed: int, unpacked: int) -> None:

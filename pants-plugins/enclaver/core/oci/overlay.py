@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from enclaver.core.errors import EnclaverError
+from enclaver.core.oci import limits
 from enclaver.core.oci.layer import Unpacked
 from enclaver.core.oci.tar_members import Member, MemberKind
 from enclaver.core.rootfs.entry import FileContent, check_path, path_bytes, printable
@@ -50,11 +51,14 @@ class Inode:
 
 @dataclass(slots=True, eq=False)
 class _Node:
-    """A name: what it stands for, the layer that brought it, and the last that brought something below it."""
+    """A name: what it stands for, the layer that brought it, the last that brought something below it, and the last
+    that left nothing there of those below it.
+    """
 
     inode: Inode
     layer: int
     touched: int
+    cleared: int = 0
     children: dict[str, _Node] = field(default_factory=dict)
 
 
@@ -64,6 +68,7 @@ class Overlay:
     def __init__(self) -> None:
         self._root = _Node(Inode(Kind.DIRECTORY), 0, 0)
         self._layer = 0
+        self._missing = 0  # Folders that no member brought: one name may have 2,000 of them.
         self._origin = ""
 
     def apply(self, unpacked: Unpacked) -> None:
@@ -88,10 +93,19 @@ class Overlay:
         return self._root.inode
 
     def entries(self) -> Iterator[tuple[str, Inode]]:
-        """Yield each path and what it stands for; folders before what lies in them, the root not at all."""
+        """Yield each path and what it stands for; folders before what lies in them, the root not at all.
+
+        Raises:
+            EnclaverError: the paths are too long in all: a few deep folders could fill the memory.
+        """
         waiting = [("", self._root)]
+        length = 0
         while waiting:
             path, node = waiting.pop()
+            length += len(path)
+            if length > limits.NAMES:
+                most = limits.NAMES >> 20
+                raise EnclaverError(f"the image's paths are more than {most} MiB in all", cure="Nest them less deep.")
             if path:
                 yield path, node.inode
             prefix = f"{path}/" if path else ""
@@ -151,7 +165,7 @@ class Overlay:
         if folder is None:
             return
         if name == _OPAQUE:
-            self._hide(folder, list(folder.children))
+            self._hide(folder, self._all(folder))
         else:
             self._hide(folder, [hidden])
 
@@ -171,7 +185,17 @@ class Overlay:
                     # The folder itself is hidden, and there only for what this layer brought into it.
                     node.inode = Inode(Kind.DIRECTORY, origin=self._origin)
                     node.layer = self._layer
-                waiting.append((node, list(node.children)))
+                waiting.append((node, self._all(node)))
+
+    def _all(self, folder: _Node) -> list[str]:
+        """Return the names in a folder, all of which are to be hidden: once, for what comes later is this layer's.
+
+        Else many whiteouts of one full folder would take hours.
+        """
+        if folder.cleared == self._layer:
+            return []
+        folder.cleared = self._layer
+        return list(folder.children)
 
     def _folder(self, parts: list[str]) -> _Node:
         """Return a folder; those that are missing are made as root's and with mode 0755, as unpackers do."""
@@ -205,6 +229,9 @@ class Overlay:
                     raise EnclaverError("leads through a symbolic link to nothing")
                 if not make:
                     return None
+                self._missing += 1
+                if self._missing > limits.ENTRIES:
+                    raise EnclaverError(f"is one of those that lack more than {limits.ENTRIES} folders in all")
                 node = _Node(Inode(Kind.DIRECTORY, origin=self._origin), self._layer, self._layer)
                 trail[-1].children[part] = node
             if node.inode.kind is not Kind.DIRECTORY:

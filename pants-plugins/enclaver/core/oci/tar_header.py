@@ -96,7 +96,8 @@ def _folder(magic: bytes, prefix: bytes, trailer: bytes) -> bytes:
 
 
 def _is_number(field: bytes) -> bool:
-    return bool(field[0] & _BASE_256 or _OCTAL.fullmatch(field))
+    # As Go reads a time: none behind a NUL, and of other octal ones what is before the first NUL.
+    return not field[0] or bool(field[0] & _BASE_256 or _OCTAL.fullmatch(field.lstrip(b" ").partition(b"\0")[0]))
 
 
 def _number(field: bytes, what: str) -> int:

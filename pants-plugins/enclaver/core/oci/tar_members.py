@@ -50,6 +50,11 @@ class Member:
     link: str
     xattrs: tuple[str, ...]
 
+    @property
+    def text_size(self) -> int:
+        """How much text it has: what it takes to keep it in memory."""
+        return len(self.name) + len(self.link) + sum(map(len, self.xattrs))
+
 
 _KINDS: Final = {
     b"\0": MemberKind.FILE,
@@ -74,6 +79,8 @@ _GLOBAL: Final = b"g"
 _LONG_NAME: Final = b"L"
 _LONG_LINK: Final = b"K"
 _EXTENSIONS: Final = (_PAX, _GLOBAL, _LONG_NAME, _LONG_LINK)
+# The only ones that may stand together before one member, each once.
+_PAIR: Final = {_LONG_NAME, _LONG_LINK}
 _END: Final = bytes(BLOCK)
 
 
@@ -85,6 +92,7 @@ def members(stream: Stream) -> Iterator[Member]:
             is the member's name or its offset.
     """
     told: dict[str, bytes] = {}
+    before: set[bytes] = set()  # The kinds of the extended headers that are about the next member.
     while True:
         start = stream.offset
         block = stream.take(BLOCK)
@@ -97,10 +105,14 @@ def members(stream: Stream) -> Iterator[Member]:
                 raise EnclaverError("the tar file ends within a header")
             header = tar_header.parse(block)
             if header.kind in _EXTENSIONS:
+                if before and (header.kind in before or {*before, header.kind} != _PAIR):
+                    raise EnclaverError("extended headers follow each other, of which unpackers obey different ones")
+                if header.kind != _GLOBAL:
+                    before.add(header.kind)
                 _extend(told, header, _payload(stream, header))
                 continue
             member = _member(header, told, stream.offset)
-            told = {}
+            told, before = {}, set()
         yield member
         with _at(start):
             stream.skip(member.size + -member.size % BLOCK)

@@ -40,10 +40,8 @@ def resolve(tree: Tree, text: str) -> User:
     user, _, group = text.partition(":")
     uid = _number(user or "0")
     users = list(_lines(tree, _PASSWD, 7))
-    # A name counts before a number: names may be made of digits.
-    found = [fields for fields in users if fields[0] == user] or [
-        fields for fields in users if uid is not None and _number(fields[2]) == uid
-    ]
+    # A number is never a name, even where there is one of digits: so engines have it.
+    found = [fields for fields in users if (fields[0] == user if uid is None else _number(fields[2]) == uid)]
     home, own = "/", 0
     if found:
         uid, own, home = _number(found[0][2]), _number(found[0][3]) or 0, found[0][5]
@@ -57,7 +55,9 @@ def resolve(tree: Tree, text: str) -> User:
 
 
 def _gid(tree: Tree, group: str) -> int:
-    gid = next((_number(fields[2]) for fields in _lines(tree, _GROUP, 3) if fields[0] == group), _number(group))
+    gid = _number(group)
+    if gid is None:
+        gid = next((_number(fields[2]) for fields in _lines(tree, _GROUP, 3) if fields[0] == group), None)
     if gid is None:
         raise EnclaverError(
             f"the image runs as the group {group[:100]!a}, which its {_GROUP} does not have",
@@ -77,7 +77,7 @@ def _lines(tree: Tree, path: str, fields: int) -> Iterator[list[str]]:
     entry = lookup.resolve(tree, path)
     if entry is None or entry.kind is not Kind.FILE:
         return
-    for line in path_text(tree.content(entry).head(_MOST)).splitlines():
+    for line in path_text(tree.content(entry).head(_MOST)).split("\n"):
         parts = line.split(":")
         if len(parts) >= fields and not line.startswith("#"):
             yield parts

@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from enclaver.core.errors import EnclaverError
 from enclaver.core.tls.pem import Block, blocks
@@ -161,7 +161,8 @@ def _private_key(block: Block) -> PrivateKey:
             cure="Decrypt it: `openssl pkey -in OLD -out NEW`.",
         )
     try:
-        key = load_der_private_key(block.data, None)
+        # With its label, by which OpenSSL decides what to read.
+        key = load_pem_private_key(block.canonical, None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # The error is not shown nor chained: what it says of a key is not ours to know.
         raise EnclaverError(

@@ -17,6 +17,8 @@ from enclaver.core.errors import EnclaverError
 _BEGIN: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\s*")
 # RFC 7468, 2: what generators must write.
 _COLUMNS: Final = 64
+# What some editors begin a text in UTF-8 with; without it the first block would be none.
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _CURE: Final = "Copy the file again, whole, or export it anew."
 
 
@@ -57,7 +59,7 @@ def blocks(text: bytes) -> list[Block]:
         EnclaverError: a block has no end, or is not base64.
     """
     found: list[Block] = []
-    lines = enumerate(text.splitlines(), start=1)
+    lines = enumerate(text.removeprefix(_BYTE_ORDER_MARK).splitlines(), start=1)
     for number, line in lines:
         if begin := _BEGIN.fullmatch(line):
             label = begin[1].decode("ascii")

@@ -144,7 +144,9 @@ class Flow:
         except OSError as error:
             self.drop()
             if error.errno == errno.EAGAIN:
-                return Progress.SOURCE
+                # Mostly there is nothing. But at a byte that was sent as urgent (TCP), splicing stops for good, while
+                # the socket stays readable; receiving goes on behind it.
+                return self._copy()
             return self._copy_from_now_on(error)
         if not pipe.held:
             self.drop()

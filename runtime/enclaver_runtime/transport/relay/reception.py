@@ -51,6 +51,7 @@ async def serve(
             task_status.started()
             await trio.sleep_forever()
         finally:
+            reception.is_over = True
             for one in plain:
                 relays.loop.release(one)
 
@@ -70,6 +71,8 @@ class _Reception(Generic[T]):
         self._task = task
         self._max_connections = max_connections
         self._active = 0
+        #: Whether no task can be started any more, although the loop may still be in a turn.
+        self.is_over = False
 
     def listen(self, listener: socket.socket) -> None:
         listener.setblocking(False)
@@ -103,7 +106,7 @@ class _Reception(Generic[T]):
     def _visited(self, client: socket.socket, result: Relay | T | None) -> None:
         if isinstance(result, Relay):
             self._relays.start(result, self._relayed)
-        elif result is None:
+        elif result is None or self.is_over:
             self._relays.loop.release(client)
             self._active -= 1
         else:

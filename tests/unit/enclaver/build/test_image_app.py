@@ -229,3 +229,8 @@ def test_attributes_are_dropped_where_the_target_says_so(tmp_path: Path) -> None
         build(tmp_path, data)
     tree, _ = build(tmp_path, data, drop_xattrs=True)
     assert "rootfs/bin/server" in tree
+
+
+def test_a_working_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EnclaverError, match="/bin/server: is the image's `WorkingDir` and no folder"):
+        build(tmp_path, archived(parts(ROOT, Cmd=["/bin/server"], WorkingDir="/bin/server").docker_save()))

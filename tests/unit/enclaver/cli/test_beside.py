@@ -65,6 +65,12 @@ def test_a_manifests_ports_are_for_this_machine() -> None:
     assert own_ports(None) == ()
 
 
+def test_what_is_told_is_one_line_and_steers_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    tell("the enclave failed: é\x1b[2J\nenclaver: the app exited with code 0")
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line == r"enclaver: the enclave failed: é\x1b[2J\nenclaver: the app exited with code 0"
+
+
 def test_a_terminal_that_is_gone_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     class Gone(io.StringIO):
         def write(self, text: str) -> int:

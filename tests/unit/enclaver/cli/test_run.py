@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from enclaver.cli import main as enclaver
+from enclaver.cli import run as cli_run
 from enclaver.cli import starts
 from enclaver.core.eif.reader import Image
 from enclaver_runtime.parent import emulator, nitro, runner
@@ -99,6 +100,18 @@ def test_hardware_is_used_where_it_is_and_the_emulator_elsewhere(
     run(foreign.path, "--nitro")
     assert [one["on"] for one in started.enclaves] == ["qemu", "nitro", "qemu", "nitro"]
     assert "enclaver: the app exited with 7" in capfd.readouterr().err
+
+
+def test_an_interruption_before_the_start_is_one_too(
+    foreign: Image, started: Started, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def read(path: Path) -> Image:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli_run, "read", read)
+    assert enclaver.main(["run", str(foreign.path)]) == 109
+    assert capfd.readouterr().err == "enclaver: interrupted by signal 2 (SIGINT)\n"
+    assert started.enclaves == []
 
 
 def test_the_two_at_once_are_wrong_arguments(foreign: Image, capfd: pytest.CaptureFixture[str]) -> None:

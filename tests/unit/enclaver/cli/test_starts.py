@@ -97,3 +97,13 @@ def test_an_enclave_that_measures_something_else_is_ended(
     else:
         with pytest.raises(ParentError, match="the enclave that has booted is not the image: its PCR0 is"):
             trio.run(run)
+
+
+def test_a_console_that_nobody_reads_any_more_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr("sys.stderr", stream)
+        console = starts._console(argparse.Namespace(debug_mode=True))
+        assert console is not None
+        trio.run(console, b"Linux version 6.12")

@@ -54,15 +54,17 @@ def live(
     *,
     config: bytes | None = None,
     prepare: Callable[[Console], None] = nothing_to_prepare,
-    providers: Mapping[str, Provider] | None = None,
+    providers: Callable[[Callable[[str], None]], Mapping[str, Provider]] | None = None,
     read: bool = True,
     meanwhile: Callable[[], Awaitable[object]] | None = None,
     request: bytes = b"",
+    log_delay: float = 0.0,
     out_of_memory: Callable[[], Set[int]] = frozenset,
 ) -> Life:
     """Boot a machine whose vsock is unix sockets, with a parent that reads status and log to their ends.
 
-    The parent sends ``request`` to the status port when the log has begun.
+    The parent sends ``request`` to the status port when the log has begun, which it reads ``log_delay`` seconds later
+    than the status.
     """
     document = runtime_json(script) if config is None else config
 
@@ -80,6 +82,7 @@ def live(
                 life.statuses += decoder.receive_data(bytes(await stream.receive_some()))
 
     async def read_log(path: str, life: Life) -> None:
+        await trio.sleep(log_delay)
         async with await trio.open_unix_socket(f"{path}_{log.PORT}") as stream:
             async for data in stream:
                 life.log += data
@@ -92,7 +95,7 @@ def live(
             prepare=prepare,
             read_config=lambda: document,
             root="/",
-            providers=providers or {},
+            providers=providers or (lambda _: {}),
             out_of_memory=out_of_memory,
             grace=1.0,
         )
@@ -151,6 +154,11 @@ def test_the_log_is_complete_before_the_end_is_told() -> None:
     assert life.log.splitlines()[-1] == b"line 1999"
 
 
+def test_a_log_that_is_read_a_moment_later_than_the_status_is_not_lost() -> None:
+    life = live("echo last words", log_delay=0.3)
+    assert (life.last, life.log) == (Exited(0), b"last words\n")
+
+
 def test_a_runtime_json_that_is_refused() -> None:
     life = live("", config=b"{}")
     assert life.statuses[-1] == life.last
@@ -185,15 +193,31 @@ def test_a_preparation_that_fails(error: Exception, text: str, traced: bool) -> 
     assert ("Traceback" in life.console) == traced
 
 
+#: A section of runtime.json that asks for a service.
+EGRESS = {"proxy_port": 10000, "allow": ["example.com"], "deny": []}
+
+
 def beside(service: Service, script: str) -> dict[str, Any]:
     """Arguments of live() for an enclave whose app is ``script`` and that has ``service`` beside it."""
-    section = {"proxy_port": 10000, "allow": ["example.com"], "deny": []}
 
     def provider(config: Config) -> Service:
         assert config.egress is not None
         return service
 
-    return {"providers": {"egress": provider}, "config": runtime_json(script, egress=section)}
+    return {"providers": lambda _: {"egress": provider}, "config": runtime_json(script, egress=EGRESS)}
+
+
+def test_what_a_service_writes_into_the_log_is_on_the_console_too() -> None:
+    def providers(log: Callable[[str], None]) -> Mapping[str, Provider]:
+        async def service(*, task_status: trio.TaskStatus[None]) -> None:
+            log("egress: blocked")
+            task_status.started()
+
+        return {"egress": lambda _: service}
+
+    life = live("", providers=providers, config=runtime_json("echo the app", egress=EGRESS))
+    assert (life.last, life.log) == (Exited(0), b"enclaver: egress: blocked\nthe app\n")
+    assert "egress: blocked" in life.console
 
 
 def test_a_service_is_there_before_the_app_and_gone_after_it() -> None:
@@ -276,9 +300,11 @@ def test_an_app_that_took_all_memory_is_told_in_its_log() -> None:
     assert live("exit 9", out_of_memory=killed).log == b""
 
 
-def test_without_a_parent_it_ends_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("script", ["exit 3", "echo nobody reads this; exit 3"])
+def test_without_a_parent_it_ends_all_the_same(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     monkeypatch.setattr(boot, "ACKNOWLEDGE_SECONDS", 0.1)
-    life = live("exit 3", read=False)
+    monkeypatch.setattr(boot, "DRAIN_SECONDS", 0.1)
+    life = live(script, read=False)
     assert life.last == Exited(3)
     assert "nobody has read the status to its end" in life.console
 

@@ -7,6 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock, trio_test
 
+from enclaver_runtime.config import ConfigError
 from enclaver_runtime.enclave import credentials
 from enclaver_runtime.enclave.credentials import (
     Credentials,
@@ -122,6 +123,32 @@ def test_whoever_comes_meanwhile_waits_for_the_same_ones() -> None:
     run(main)
 
 
+def test_whoever_comes_meanwhile_waits_for_the_same_failure_and_the_next_one_asks_again() -> None:
+    async def main(imds: Imds, source: InstanceCredentials) -> None:
+        asked: list[tuple[str, int]] = []
+        told: list[str] = []
+
+        async def connect(host: str, port: int) -> trio.SocketStream:
+            asked.append((host, port))
+            await trio.sleep_forever()
+            raise AssertionError
+
+        async def ask() -> None:
+            with pytest.raises(CredentialsError) as caught:
+                await silent.get()
+            told.append(str(caught.value))
+
+        silent = InstanceCredentials(connect)
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(ask)
+        assert (len(asked), len(told), len(set(told))) == (1, 5, 1)
+        await ask()
+        assert len(asked) == 2
+
+    run(main)
+
+
 def test_one_who_gives_up_waiting_harms_nobody() -> None:
     async def main(imds: Imds, source: InstanceCredentials) -> None:
         with trio.CancelScope() as scope:
@@ -221,6 +248,15 @@ def test_a_service_that_never_answers_is_given_up() -> None:
 )
 def test_those_of_the_environment(env: dict[str, str], expected: Credentials | None) -> None:
     assert of_environment(env) == expected
+
+
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"])
+@pytest.mark.parametrize("value", ["hidden\n", "hid den", "hidden\u20ac", "hidden\udcff"])
+def test_what_no_credentials_have_is_refused_before_the_app_runs(name: str, value: str) -> None:
+    env = {"AWS_ACCESS_KEY_ID": "ASIA1", "AWS_SECRET_ACCESS_KEY": "secret", name: value}
+    with pytest.raises(ConfigError, match=f"kms_proxy: {name} of the app's environment has") as caught:
+        of_environment(env)
+    assert "hid" not in str(caught.value)
 
 
 @trio_test

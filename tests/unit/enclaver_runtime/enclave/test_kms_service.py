@@ -152,6 +152,11 @@ def test_without_credentials_of_the_apps_the_instances_are_asked_for(root: Path)
     assert not any("AWS_ACCESS_KEY_ID" in line for line in told)
 
 
+def test_an_image_whose_credentials_cannot_be_such_does_not_start(root: Path) -> None:
+    with pytest.raises(ConfigError, match="kms_proxy: AWS_SESSION_TOKEN of the app's environment"):
+        served(root, config(1, 1, {**STATIC, "AWS_SESSION_TOKEN": "a\nb"}))
+
+
 def test_an_image_without_certificates_does_not_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="kms_proxy: the CA bundle"):
         served(tmp_path, config(1, 1, {}))

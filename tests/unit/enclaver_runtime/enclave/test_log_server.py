@@ -8,14 +8,12 @@ import trio
 from enclaver_runtime.enclave.log_server import LogServer
 from enclaver_runtime.protocol.log import LogRing
 from enclaver_runtime.transport import vsock
+from tests.unit.enclaver_runtime import net
 
 
 async def read_all(path: str) -> bytes:
-    data = b""
     async with await trio.open_unix_socket(path) as stream:
-        async for piece in stream:
-            data += piece
-    return data
+        return await net.read_all(stream)
 
 
 def test_two_readers_get_all_of_the_pipe_and_its_end(tmp_path: Path) -> None:
@@ -55,7 +53,7 @@ def test_the_last_line_is_the_runtimes_when_it_has_one(tmp_path: Path) -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(server.serve, vsock.listen_hybrid(path, 1))
             os.write(output, written)
-            server.conclude("enclaver: so it ends")
+            server.conclude("so it ends")
             os.close(output)
             await server.collect(trio.lowlevel.FdStream(pipe))
             data = await read_all(f"{path}_1")
@@ -66,6 +64,31 @@ def test_the_last_line_is_the_runtimes_when_it_has_one(tmp_path: Path) -> None:
     assert trio.run(log, b"") == last
     assert trio.run(log, b"whole\n") == b"whole\n" + last
     assert trio.run(log, b"half") == b"half\n" + last
+
+
+def test_the_runtime_s_lines_are_lines_of_their_own_among_the_app_s(tmp_path: Path) -> None:
+    path = str(tmp_path / "vm")
+
+    async def main() -> bytes:
+        server = LogServer()
+        pipe, output = os.pipe()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(server.serve, vsock.listen_hybrid(path, 1))
+            nursery.start_soon(server.collect, trio.lowlevel.FdStream(pipe))
+            async with await trio.open_unix_socket(f"{path}_1") as reader, trio.lowlevel.FdStream(output) as app:
+                server.note("first")
+                await net.read_until(reader, b"first\n")
+                await app.send_all(b"half")
+                await net.read_until(reader, b"half")
+                server.note("second: \udc80")
+                rest = await net.read_until(reader, b"\\udc80\n")
+                await app.send_all(b"of it\n")
+                await app.aclose()
+                rest += await net.read_all(reader)
+            nursery.cancel_scope.cancel()
+        return rest
+
+    assert trio.run(main) == b"\nenclaver: second: \\udc80\nof it\n"
 
 
 def test_a_reader_that_does_not_read_never_holds_the_app_up(tmp_path: Path) -> None:

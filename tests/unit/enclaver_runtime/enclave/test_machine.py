@@ -195,5 +195,5 @@ def test_all_services_share_one_security_module(monkeypatch: pytest.MonkeyPatch,
         return {}
 
     monkeypatch.setattr(machine, "providers", providers)
-    machine.machine(Console())
+    machine.machine(Console()).providers(lambda _: None)
     assert given[0]() is given[0]()

@@ -55,7 +55,8 @@ async def test_sections_become_services(tmp_path: Path) -> None:
         made = providers(
             listen=lambda number: vsock.listen_hybrid(str(tmp_path / "vm"), number),
             connect=connect,
-            say=said.append,
+            say=lambda line: pytest.fail(line),
+            log=said.append,
             security_module=Echo,
             root=str(tmp_path),
         )
@@ -98,7 +99,9 @@ async def test_a_client_that_is_refused_over_and_over_does_not_flood_the_console
         raise AssertionError("nothing is published")
 
     async with trio.open_nursery() as nursery:
-        made = providers(listen=listen, connect=connect, say=said.append, security_module=Echo, root="/")
+        made = providers(
+            listen=listen, connect=connect, say=said.append, log=said.append, security_module=Echo, root="/"
+        )
         await nursery.start(made["egress"](config))
         async with await connect_tcp("127.0.0.1", proxy_port) as client:
             await client.send_all(b"GET http://b.example/ HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
@@ -128,6 +131,7 @@ async def test_a_port_with_tls_ends_it_beside_one_without(tmp_path: Path) -> Non
         listen=lambda number: vsock.listen_hybrid(str(tmp_path / "vm"), number),
         connect=unreachable,
         say=said.append,
+        log=lambda line: pytest.fail(line),
         security_module=Echo,
         root="/",
     )
@@ -153,6 +157,7 @@ def test_an_identity_that_is_none_stops_the_boot() -> None:
         listen=lambda _: pytest.fail("nothing is published"),
         connect=unreachable,
         say=lambda _: None,
+        log=lambda _: None,
         security_module=Echo,
         root="/",
     )

@@ -145,12 +145,15 @@ async def test_a_cancelled_run_leaves_nothing(fakes: Fakes) -> None:
     assert scope.cancelled_caught
 
 
+@pytest.mark.parametrize(("name", "why"), [("x" * 100, "too long for a unix socket"), ("a,b", "has a comma")])
 @trio_test
-async def test_a_long_temporary_folder_is_refused(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = fakes.folder / ("x" * 100)
+async def test_a_temporary_folder_that_sockets_cannot_be_in_is_refused(
+    fakes: Fakes, monkeypatch: pytest.MonkeyPatch, name: str, why: str
+) -> None:
+    folder = fakes.folder / name
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))
-    with pytest.raises(ParentError, match=r"too long for a unix socket.*TMPDIR"):
+    with pytest.raises(ParentError, match=f"{why}.*TMPDIR"):
         await fakes.run({})
     assert list(folder.iterdir()) == []
     monkeypatch.undo()

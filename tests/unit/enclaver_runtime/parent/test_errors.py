@@ -43,6 +43,14 @@ def test_several_errors_stay_a_group() -> None:
     assert caught.value is group
 
 
+def test_of_several_that_a_user_can_mend_the_first_is_told() -> None:
+    first = ParentError("one")
+    group = ExceptionGroup("both", [ExceptionGroup("inner", [first]), BrokenPipeError("two")])
+    with pytest.raises(ParentError) as caught, plain_errors():
+        raise group
+    assert caught.value is first
+
+
 @trio_test
 async def test_cancellation_passes() -> None:
     with trio.CancelScope() as scope, plain_errors():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -128,6 +129,28 @@ async def test_a_log_without_end_is_cut_off(fast_clock: MockClock) -> None:
         assert await run.follow() == Signaled(9)
         nursery.cancel_scope.cancel()
     assert trio.current_time() < 20
+
+
+@trio_test
+async def test_a_log_without_end_is_cut_off_also_when_the_sink_is_behind(fast_clock: MockClock) -> None:
+    run = Run()
+
+    async def sink(data: bytes) -> None:
+        await trio.sleep(1)
+
+    async def guest() -> None:
+        await run.status(Signaled(9))
+        log = await run.enclave.guest(17001)
+        with suppress(trio.BrokenResourceError):
+            while True:
+                await trio.sleep(0.1)
+                await log.send_all(b"x")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(guest)
+        with trio.fail_after(20):
+            assert await follow(run.enclave, log=sink, boot_timeout=60, on_status=run.statuses.append) == Signaled(9)
+        nursery.cancel_scope.cancel()
 
 
 @trio_test

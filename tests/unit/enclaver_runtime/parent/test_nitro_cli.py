@@ -102,6 +102,20 @@ async def test_another_programs_words_are_refused(tmp_path: Path, said: str) -> 
         await run(NitroCli(program, environment=os.environ))
 
 
+@trio_test
+async def test_what_is_said_before_the_json_is_for_people(tmp_path: Path) -> None:
+    numbers = '"ProcessID": 1, "EnclaveCID": 16, "NumberOfCPUs": 2, "MemoryMiB": 9'
+    described = f'{{"EnclaveName": "mine", "EnclaveID": "i-1", {numbers}}}'
+    program = tmp_path / "nitro-cli"
+    program.write_text(
+        "#!/bin/sh\necho '[ W01 ] the file {x} is old, cpu-ids: [1, 3]'\n"
+        f"[ \"$1\" = describe-enclaves ] && printf '[\\n%s\\n]\\n' '{described}' && exit\necho '{described}'\n"
+    )
+    program.chmod(0o755)
+    one = NitroCli(program, environment=os.environ)
+    assert await one.enclaves() == [await run(one)]
+
+
 def test_the_program_is_found_or_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = StandIn(tmp_path).program
     assert nitro_cli.find(program) == program
@@ -117,6 +131,10 @@ def test_the_program_is_found_or_missed(tmp_path: Path, monkeypatch: pytest.Monk
 def test_the_log_goes_where_it_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = {"NITRO_CLI_LOGS_PATH": "/x"}
     assert nitro_cli.logging_environment(tmp_path, chosen) == chosen
+    # nitro-cli is run in another folder.
+    monkeypatch.chdir(tmp_path)
+    relative = nitro_cli.logging_environment(tmp_path, {"NITRO_CLI_LOGS_PATH": "logs"})
+    assert relative == {"NITRO_CLI_LOGS_PATH": str(tmp_path / "logs")}
     monkeypatch.setattr(nitro_cli, "_DEFAULT_LOGS", tmp_path)
     assert nitro_cli.logging_environment(tmp_path / "mine", {}) == {}
     monkeypatch.setattr(nitro_cli, "_DEFAULT_LOGS", tmp_path / "missing")

@@ -157,6 +157,35 @@ async def test_a_signal_reaches_the_app_and_the_enclave_ends_with_it(
 
 
 @trio_test
+async def test_who_reads_the_log_may_go_with_the_signal() -> None:
+    run = Run()
+
+    async def sink(data: bytes) -> None:
+        # As `enclaver run ... | tee` has it when Ctrl-C ends tee, too.
+        if b"bye" in data:
+            raise BrokenPipeError
+        run.log.extend(data)
+
+    run.sink = sink  # type: ignore[method-assign]
+    async with run.running():
+        os.kill(os.getpid(), signal.SIGINT)
+    assert run.outcomes == [Outcome(109, "interrupted by signal 2 (SIGINT); the app exited with code 3")]
+
+
+@trio_test
+async def test_who_reads_the_log_ends_the_run_otherwise() -> None:
+    run = Run()
+
+    async def sink(data: bytes) -> None:
+        raise BrokenPipeError
+
+    run.sink = sink  # type: ignore[method-assign]
+    with pytest.raises(BrokenPipeError):
+        await run.run()
+    assert run.enclave.left
+
+
+@trio_test
 async def test_a_second_signal_ends_the_enclave_at_once() -> None:
     run = Run(FakeEnclave(obeys=False))
     async with run.running():
@@ -165,6 +194,64 @@ async def test_a_second_signal_ends_the_enclave_at_once() -> None:
             await trio.sleep(0.01)
         os.kill(os.getpid(), signal.SIGTERM)
     assert run.outcomes == [Outcome(109, "interrupted by signal 2 (SIGINT)")]
+
+
+@trio_test
+async def test_whoever_is_impatient_disturbs_no_ending() -> None:
+    done: list[str] = []
+
+    @asynccontextmanager
+    async def start() -> AsyncIterator[runner.Enclave]:
+        async with run.enclave.start() as enclave:
+            try:
+                yield enclave
+            finally:
+                # As nitro-cli is waited for.
+                with trio.CancelScope(shield=True):
+                    for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
+                        os.kill(os.getpid(), number)
+                        await trio.sleep(0.01)
+                done.append("ended")
+
+    run = Run()
+    session = Session(log=run.sink, boot_timeout=60, tell=run.said.append, asks=False)
+    async with trio.open_nursery() as nursery:
+
+        async def interrupt() -> None:
+            while not run.log:
+                await trio.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        nursery.start_soon(interrupt)
+        assert await runner.run(start, session) == Outcome(109, "interrupted by signal 2 (SIGINT)")
+    assert done == ["ended"]
+
+
+@trio_test
+async def test_an_app_that_is_ended_already_is_not_asked() -> None:
+    async def service(enclave: ServedEnclave, *, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        while not run.statuses:
+            await trio.sleep(0.01)
+        raise ParentError("it broke")
+
+    @asynccontextmanager
+    async def start() -> AsyncIterator[runner.Enclave]:
+        async with run.enclave.start() as enclave:
+            try:
+                yield enclave
+            finally:
+                with trio.CancelScope(shield=True):
+                    os.kill(os.getpid(), signal.SIGINT)
+                    await trio.sleep(0.01)
+
+    run = Run()
+    session = Session(
+        log=run.sink, boot_timeout=60, tell=run.said.append, on_status=run.statuses.append, services=[service]
+    )
+    with pytest.raises(ParentError, match="it broke"):
+        await runner.run(start, session)
+    assert run.said == []
 
 
 @trio_test
@@ -218,6 +305,16 @@ async def test_a_signal_that_was_to_be_ignored_is() -> None:
 
 
 @trio_test
+async def test_a_run_that_was_to_ignore_every_signal_runs() -> None:
+    run = Run()
+    with ignored(signal.SIGHUP), ignored(signal.SIGINT), ignored(signal.SIGTERM):
+        async with run.running():
+            os.kill(os.getpid(), signal.SIGTERM)
+            run.enclave._end.set()
+    assert run.outcomes == [Outcome(3, "the app exited with code 3")]
+
+
+@trio_test
 async def test_services_run_beside_the_enclave_and_end_with_it() -> None:
     seen: list[object] = []
 
@@ -244,3 +341,26 @@ async def test_a_service_that_cannot_start_is_the_runs_error() -> None:
     with pytest.raises(ParentError, match="the port is taken"):
         await run.run(service)
     assert run.enclave.left
+
+
+@trio_test
+async def test_of_failures_at_once_the_first_is_told() -> None:
+    async def service(enclave: ServedEnclave, *, task_status: trio.TaskStatus[None]) -> None:
+        raise ParentError("the port is taken")
+
+    @asynccontextmanager
+    async def start() -> AsyncIterator[runner.Enclave]:
+        async def launch() -> None:
+            # As nitro-cli is, which a failure does not interrupt.
+            with trio.CancelScope(shield=True):
+                await trio.sleep(0.05)
+            raise ParentError("no memory")
+
+        async with run.enclave.start() as enclave, trio.open_nursery() as nursery:
+            nursery.start_soon(launch)
+            yield enclave
+
+    run = Run()
+    session = Session(log=run.sink, boot_timeout=60, tell=run.said.append, services=[service])
+    with pytest.raises(ParentError, match="the port is taken"):
+        await runner.run(start, session)

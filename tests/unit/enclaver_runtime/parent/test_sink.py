@@ -48,3 +48,21 @@ async def test_a_reader_that_is_stuck_does_not_hold_up_a_cancellation() -> None:
     os.close(reader)
     await trio.sleep(0.05)
     os.close(writer)
+
+
+@trio_test
+async def test_a_descriptor_that_does_not_block_is_waited_for() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    received = bytearray()
+
+    async def read() -> None:
+        async with trio.lowlevel.FdStream(reader) as stream:
+            async for data in stream:
+                received.extend(data)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        await descriptor_sink(writer)(b"x" * 1_000_000)
+        os.close(writer)
+    assert received == b"x" * 1_000_000

@@ -167,6 +167,12 @@ def test_a_recipient_of_the_callers_own_is_left_to_it() -> None:
     assert kms.parse_request(b'{"Recipient": {"AttestationDocument": "eA=="}}') is None
 
 
+def test_a_recipient_that_is_null_is_none() -> None:
+    members = kms.parse_request(b'{"Recipient": null, "KeyId": "k"}')
+    assert members is not None
+    assert json.loads(kms.with_recipient(members, b"x"))["Recipient"]["AttestationDocument"] == "eA=="
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b'{"a":1,"a":2}', b"\xff"])
 def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
     with pytest.raises(CallError, match="the request's body") as caught:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import select
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -245,3 +247,39 @@ async def test_cancelling_closes_both_sides(relaying: Relaying) -> None:
         assert await read_all(relay.server) == b""
         assert await read_all(relay.client) == b""
     assert relay.complete is None
+
+
+@pytest.mark.parametrize("before", [0, 1 << 20])
+@trio_test
+async def test_urgent_data_does_not_stop_what_comes_behind_it(relaying: Relaying, before: int) -> None:
+    async with relaying(await tcp_pair(), await tcp_pair()) as relay:
+        for word in (b"one", b"two"):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(relay.client.send_all, bytes(before))
+                left = before
+                while left:
+                    left -= len(await relay.server.receive_some(left))
+            await relay.client.socket.send(b"!", socket.MSG_OOB)
+            await relay.client.send_all(word)
+            assert await relay.server.receive_some(3) == word
+
+
+@trio_test
+async def test_without_files_to_notice_a_hang_up_by_the_other_direction_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_args: object) -> None:
+        raise OSError(errno.EMFILE, "none left")
+
+    (client, left), (server, right) = unix_pair(), unix_pair()
+    async with client, left, server, right, trio.open_nursery() as nursery:
+        nursery.start_soon(pump, left, right)
+        with monkeypatch.context() as patched:
+            patched.setattr(select, "epoll", fail)
+            await client.send_eof()
+            assert await server.receive_some(1) == b""
+            await trio.testing.wait_all_tasks_blocked()
+            await server.send_all(b"answer")
+            assert await client.receive_some(6) == b"answer"
+        await server.send_eof()
+        assert await client.receive_some(1) == b""

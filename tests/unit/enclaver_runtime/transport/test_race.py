@@ -90,3 +90,20 @@ def test_a_cancelled_race_leaves_nothing() -> None:
         assert attempts.streams == []
 
     run(main)
+
+
+def test_a_winner_is_closed_when_the_caller_is_cancelled_beside_it() -> None:
+    async def main() -> None:
+        attempts = Attempts()
+        with trio.CancelScope() as scope:
+
+            async def winning() -> trio.SocketStream:
+                stream = await attempts.make(1)()
+                scope.cancel()
+                return stream
+
+            await race([winning, attempts.make(100)])
+        assert scope.cancelled_caught
+        assert [one.socket.fileno() for one in attempts.streams] == [-1]
+
+    run(main)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import functools
+import logging
 
 import pytest
 import trio
@@ -70,3 +72,31 @@ async def test_other_failures_are_not_hidden() -> None:
 
     with pytest.raises(ExceptionGroup):
         await main()
+
+
+@trio_test
+async def test_without_files_those_that_come_wait_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failures = [errno.EMFILE, errno.ENOMEM]
+
+    accept = trio.SocketListener.accept
+
+    async def failing(self: trio.SocketListener) -> trio.SocketStream:
+        if failures:
+            raise OSError(failures.pop(), "none left")
+        return await accept(self)
+
+    async def handler(stream: trio.SocketStream) -> None:
+        await stream.send_all(b"fine")
+
+    # What pytest has there would keep the last resort, standard error, from being used.
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    monkeypatch.setattr(trio.SocketListener, "accept", failing)
+    async with trio.open_nursery() as nursery:
+        port = await start(nursery, handler)
+        async with await connect_tcp("127.0.0.1", port) as stream:
+            assert await read_all(stream) == b"fine"
+        nursery.cancel_scope.cancel()
+    assert failures == []
+    assert capsys.readouterr().err == ""

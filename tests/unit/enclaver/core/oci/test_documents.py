@@ -89,3 +89,11 @@ def test_a_size_is_a_whole_number(value: object) -> None:
 def test_a_list_without_end_is_refused() -> None:
     with pytest.raises(EnclaverError, match="a list of at most"):
         documents.texts({"x": ["a"] * 10_001}, "x")
+
+
+@pytest.mark.parametrize("value", ["\ud800", "a\udc80", "\0"])
+def test_text_that_no_program_could_be_given_is_none(value: str) -> None:
+    with pytest.raises(EnclaverError, match="`Cmd` is not a list of texts"):
+        documents.texts({"Cmd": [value]}, "Cmd")
+    with pytest.raises(EnclaverError, match="`User` is not a text"):
+        documents.text({"User": value}, "User")

@@ -174,3 +174,12 @@ def test_damage_gives_the_same_tree_or_one_error(tmp_path: Path, how: str) -> No
                 message = str(tmp_path / "image.tar")
                 assert listed(tree) == listed(expected)
             assert message.startswith(str(tmp_path / "image.tar"))
+
+
+def test_a_folder_is_never_dockers(tmp_path: Path) -> None:
+    """Docker's manifest names its files itself: in a folder they could lie outside. And web apps have one too."""
+    files = parts(tar(member("a"))).docker_save()
+    place = write_folder(files, tmp_path / "folder")
+    assert not image.is_image(place, tmp_path)
+    with pytest.raises(EnclaverError, match="is no image"):
+        image.read(place, tmp_path, architecture="x86_64")

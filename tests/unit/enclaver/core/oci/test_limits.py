@@ -25,3 +25,10 @@ def test_only_what_is_large_and_was_small_is_a_bomb() -> None:
     limits.check_ratio(1 << 20, limits.RATIO << 20)
     with pytest.raises(EnclaverError, match="a decompression bomb"):
         limits.check_ratio(1 << 20, (limits.RATIO << 20) + 1)
+
+
+def test_names_that_are_too_long_in_all() -> None:
+    budget = Budget(names=5)
+    budget.take_entry(5)
+    with pytest.raises(EnclaverError, match="names in the image's layers are too long"):
+        budget.take_entry(1)

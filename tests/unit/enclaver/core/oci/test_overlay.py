@@ -9,14 +9,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enclaver.core.errors import EnclaverError
-from enclaver.core.oci import digest, overlay
+from enclaver.core.oci import digest, limits, overlay
 from enclaver.core.oci.layer import Layer, Unpacked
 from enclaver.core.oci.overlay import Overlay
 from enclaver.core.oci.stream import Chunks
 from enclaver.core.oci.tar_members import members
 from enclaver.core.rootfs.entry import FileContent
 from enclaver.core.rootfs.tree import Tree
-from tests.unit.enclaver.core.oci.archives import folder, hard_link, listed, member, pax, sha256, symlink, tar
+from tests.unit.enclaver.core.oci.archives import (
+    folder,
+    hard_link,
+    listed,
+    member,
+    pax,
+    read_layers,
+    sha256,
+    symlink,
+    tar,
+)
 from tests.unit.enclaver.core.rootfs.trees import flat
 
 
@@ -339,3 +349,23 @@ def test_layers_come_to_what_the_model_says(
         if kind == "file":
             groups.setdefault(number, []).append(path)
     assert sorted(tree.names().values()) == sorted(map(sorted, groups.values()))
+
+
+def test_many_whiteouts_of_one_full_folder_cost_no_more_than_one(tmp_path: Path) -> None:
+    count = 20_000  # Squared, they would take minutes.
+    files = [member(f"d/{number}") for number in range(count)]
+    again = [member("d/.wh..wh..opq"), member(".wh.d")] * (count // 2)
+    found = read_layers(tmp_path, tar(member("d/below")), tar(*files, *again))
+    assert len(found) == count + 1
+
+
+def test_folders_that_no_member_brings_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = tar(member("a/b/c/f"))
+    assert len(read_layers(tmp_path, deep)) == 4
+    monkeypatch.setattr(limits, "ENTRIES", 2)
+    with pytest.raises(EnclaverError, match="a/b/c/f: is one of those that lack more than 2 folders"):
+        read_layers(tmp_path, deep)
+    monkeypatch.undo()
+    monkeypatch.setattr(limits, "NAMES", 10)
+    with pytest.raises(EnclaverError, match="paths are more than 0 MiB in all"):
+        read_layers(tmp_path, deep)

@@ -108,3 +108,8 @@ def test_what_gnu_tar_writes_is_read(tmp_path: object) -> None:
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as made:
         made.addfile(tarfile.TarInfo("a" * 80 + "/" + "b" * 80))
     assert tar_header.parse(out.getvalue()[:512]).name == b"a" * 80 + b"/" + b"b" * 80
+
+
+@pytest.mark.parametrize("prefix", [b"12\0abc", b"\0abc"])
+def test_what_go_takes_for_times_is_no_folder(prefix: bytes) -> None:
+    assert tar_header.parse(header("a", magic=GNU, prefix=prefix)).name == b"a"

@@ -80,9 +80,31 @@ def test_long_names_and_targets() -> None:
     assert (found[1].name, found[1].link) == ("x", "")
 
 
-def test_pax_headers_add_up_and_end_with_their_member() -> None:
-    data = tar(pax({"path": "one"}), pax({"uid": "7"}), member("x"), member("y"))
+def test_what_a_pax_header_says_ends_with_its_member() -> None:
+    data = tar(pax({"path": "one", "uid": "7"}), member("x"), member("y"))
     assert [(one.name, one.uid) for one in listed(data)] == [("one", 7), ("y", 0)]
+
+
+def test_a_comment_may_stand_before_other_extensions_and_both_long_names_together() -> None:
+    comment = pax({"comment": "git"}, b"g")
+    both = long_name(b"to", b"K") + long_name(b"l")
+    data = tar(comment, comment, pax({"path": "y"}), member("x"), both, symlink("", ""))
+    assert [(one.name, one.link) for one in listed(data)] == [("y", ""), ("l", "to")]
+
+
+@pytest.mark.parametrize(
+    "extensions",
+    [
+        (pax({"path": "one"}), pax({"uid": "7"})),  # Go forgets the first.
+        (long_name(b"one"), pax({"path": "two"})),  # Go takes the first, others the last.
+        (pax({"path": "one"}), pax({"comment": "git"}, b"g")),  # Go forgets the first.
+        (long_name(b"one"), long_name(b"two")),
+        (long_name(b"one"), long_name(b"to", b"K"), long_name(b"two")),
+    ],
+)
+def test_extensions_that_unpackers_put_together_otherwise_are_refused(extensions: tuple[bytes, ...]) -> None:
+    with pytest.raises(EnclaverError, match="extended headers follow each other"):
+        listed(tar(*extensions, member("x")))
 
 
 def test_a_comment_for_all_is_no_member() -> None:

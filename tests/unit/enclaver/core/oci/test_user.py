@@ -15,6 +15,7 @@ app:x:1000:1001:The app:/srv/app:/bin/false
 1000:x:2000:2001:A name of digits:/digits:/bin/false
 homeless:x:3000:3000::relative:/bin/false
 broken:x:many:3000::/:/bin/false
+nel:x:6000:6000:A\u2028name:/nel:/bin/false
 short:x:4000
 """
 GROUP = "root:x:0:\nweb:x:33:app\n44:x:55:\nbad:x:y:\n"
@@ -36,14 +37,15 @@ def image(passwd: str = PASSWD, group: str = GROUP) -> Tree:
         ("app", User(1000, 1001, "/srv/app")),
         ("app:web", User(1000, 33, "/srv/app")),
         ("app:7", User(1000, 7, "/srv/app")),
-        ("1000", User(2000, 2001, "/digits")),
-        ("1000:44", User(2000, 55, "/digits")),
+        ("1000", User(1000, 1001, "/srv/app")),
+        ("1000:44", User(1000, 44, "/srv/app")),
         ("2000", User(2000, 2001, "/digits")),
         ("12345", User(12345, 0, "/")),
         ("12345:web", User(12345, 33, "/")),
         (":web", User(0, 33, "/root")),
         ("homeless", User(3000, 3000, "/")),
         ("4000", User(4000, 0, "/")),
+        ("nel", User(6000, 6000, "/nel")),
     ],
 )
 def test_whom_a_text_means(text: str, expected: User) -> None:

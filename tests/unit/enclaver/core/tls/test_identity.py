@@ -76,6 +76,7 @@ UNFIT_KEYS = {
     "encrypted": (encrypted_pem(rsa_key()), "the private key is encrypted"),
     "encrypted, traditional": (encrypted_pem(rsa_key(), TRADITIONAL), "the private key is encrypted"),
     "damaged": (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "damaged or of an unknown kind"),
+    "another's label": (key_pem(ec_key()).replace(b"PRIVATE", b"RSA PRIVATE"), "damaged or of an unknown kind"),
     "rsa 1024": (key_pem(rsa_key(1024)), "RSA of 1024 bits"),
     "secp256k1": (key_pem(ec_key(ec.SECP256K1())), "of the curve secp256k1"),
     "ed448": (other(ed448.Ed448PrivateKey.generate()), "of a kind that no TLS client knows"),

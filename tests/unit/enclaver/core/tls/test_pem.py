@@ -51,6 +51,11 @@ def test_anything_at_all_is_blocks_or_refused_with_a_place(data: bytes) -> None:
     assert refusal is None or (refusal.place and refusal.cure)
 
 
+def test_a_byte_order_mark_hides_no_block() -> None:
+    found = blocks(b"\xef\xbb\xbf-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    assert found == [Block("CERTIFICATE", 1, encrypted=False, data=bytes(3))]
+
+
 def test_an_older_keys_headers_say_that_it_is_encrypted() -> None:
     text = (
         "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n"

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import errno
 import functools
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
@@ -124,3 +125,19 @@ async def test_a_defect_of_a_visit_is_not_hidden() -> None:
     with pytest.raises(ExceptionGroup) as caught:
         await run()
     assert caught.group_contains(RuntimeError, match="a defect")
+
+
+@trio_test
+async def test_what_comes_in_the_turn_in_which_it_ends_is_closed() -> None:
+    # Who is first in a turn is left to chance: many times, both orders.
+    for _ in range(20):
+        with trio.move_on_after(60) as scope:
+            async with receiving() as port:
+                client = await connect_tcp("127.0.0.1", port)
+                await trio.testing.wait_all_tasks_blocked(0.001)
+                os.write(client.socket.fileno(), b"other")
+                scope.deadline = trio.current_time()
+                await trio.sleep_forever()
+        async with client:
+            with suppress(trio.BrokenResourceError):
+                await read_all(client)
