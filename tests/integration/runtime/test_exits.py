@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 import socket
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.integration.leftovers import assert_nothing_is_left, processes_with
 from tests.integration.runtime.booted import (
     MICROVM,
     NITRO_ENCLAVE,
@@ -175,7 +175,7 @@ def test_a_signal_to_the_runner_reaches_the_app(temporary: Path, number: signal.
     assert ended.log.splitlines()[-2:] == [f"got {number.name}", "in order"]
     assert f"{number.name}: the app is asked to end" in ended.said
     assert f"interrupted by signal {int(number)} ({number.name}); the app exited with code 0" in ended.said
-    assert_nothing_is_left(temporary)
+    assert_nothing_is_left(temporary, patience=PATIENCE)
 
 
 def test_a_second_signal_ends_the_enclave_at_once(temporary: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_second_signal_ends_the_enclave_at_once(temporary: Path) -> None:
         ended = runner.wait()
     assert ended.code == 109, ended.said
     assert ended.said.splitlines()[-1] == "enclaver: interrupted by signal 15 (SIGTERM)"
-    assert_nothing_is_left(temporary)
+    assert_nothing_is_left(temporary, patience=PATIENCE)
 
 
 def test_an_app_that_does_not_end_when_asked_is_killed(temporary: Path) -> None:
@@ -198,7 +198,7 @@ def test_an_app_that_does_not_end_when_asked_is_killed(temporary: Path) -> None:
         ended = runner.wait()
     assert ended.code == 109, ended.said
     assert "interrupted by signal 15 (SIGTERM); the app was ended by signal 9 (SIGKILL)" in ended.said
-    assert_nothing_is_left(temporary)
+    assert_nothing_is_left(temporary, patience=PATIENCE)
 
 
 @pytest.mark.parametrize("moment", ["boots", "runs"])
@@ -212,25 +212,4 @@ def test_a_killed_runner_leaves_nothing(temporary: Path, moment: str) -> None:
         assert len(processes_with(str(temporary))) == 3
         runner.process.kill()
         assert runner.wait().code == -signal.SIGKILL
-        assert_nothing_is_left(temporary)
-
-
-def assert_nothing_is_left(folder: Path, of: str = "*") -> None:
-    """No process, socket or folder; what a killed runner left to others may take them a moment."""
-    deadline = time.monotonic() + PATIENCE
-    while (left := processes_with(str(folder))) or (left := [path.name for path in folder.glob(of)]):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.05)
-
-
-def processes_with(text: str) -> list[str]:
-    """The command lines of living processes that hold ``text``."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().decode("utf-8", "surrogateescape").split("\0")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if any(text in word for word in words):
-            found.append(" ".join(words))
-    return found
+        assert_nothing_is_left(temporary, patience=PATIENCE)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.runtime.booted import get, started
-from tests.integration.runtime.test_exits import assert_nothing_is_left
+from tests.integration.leftovers import assert_nothing_is_left
+from tests.integration.runtime.booted import PATIENCE, get, started
 from tests.integration.tools import require
 
 pytestmark = pytest.mark.slow
@@ -53,4 +53,4 @@ def test_hello_serves_on_the_mapped_port_from_inside_the_emulated_enclave(checko
         assert (told["message"], told["uid"]) == ("hello from the enclave", 1000)
         assert "PROTECTS NOTHING" in ended.said
         # Of the enclave's; an interrupted Pants leaves folders of its own.
-        assert_nothing_is_left(Path(folder), "enclaver-run-*")
+        assert_nothing_is_left(Path(folder), "enclaver-run-*", patience=PATIENCE)

@@ -24,6 +24,7 @@ from enclaver_runtime.parent.errors import ParentError
 from enclaver_runtime.parent.exit_codes import Outcome
 from enclaver_runtime.parent.machine import BootParts, EnclaveImage, Machine
 from enclaver_runtime.parent.runner import Session
+from tests.integration.leftovers import assert_nothing_is_left, processes_with
 from tests.integration.tools import require
 
 pytestmark = pytest.mark.slow
@@ -181,23 +182,7 @@ def test_nothing_outlives_the_runner(image: MakeImage, short_folder: Path, numbe
         assert runner.stdout is not None
         assert runner.stdout.readline() == b"hello from the guest\n"
         # QEMU, its device, and the janitor.
-        assert len(_processes_with(str(folder))) == 3
+        assert len(processes_with(str(folder))) == 3
         runner.send_signal(number)
         assert runner.wait(timeout=10) == code
-    deadline = time.monotonic() + 5
-    while _processes_with(str(folder)) or os.listdir(folder):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def _processes_with(text: str) -> list[str]:
-    """The command lines of living processes that hold ``text``."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().decode("utf-8", "surrogateescape").split("\0")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if any(text in word for word in words):
-            found.append(" ".join(words))
-    return found
+    assert_nothing_is_left(folder, patience=5)
