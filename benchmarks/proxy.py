@@ -5,11 +5,15 @@
 All routes get the same load from the same client and lead to the same origin, one after the other, several times over;
 medians are printed. ``ratio`` is ours against socat's, for each figure so that more is better. The last line is one
 JSON object.
+
+Both of our sides run on Debian's Python where there is one (``--python`` takes another), because it is the interpreter
+that runs them in an image; the output says which one it was.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import statistics
@@ -22,7 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "runtime")]
 
-from benchmarks import proxy_client, proxy_routes  # noqa: E402  (The paths above come first.)
+from benchmarks import proxy_client, proxy_python, proxy_routes  # noqa: E402  (The paths above come first.)
 from benchmarks.proxy_routes import Route  # noqa: E402
 
 _MIB = 1 << 20
@@ -78,14 +82,24 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=2.0, help="of each kind of small load")
     parser.add_argument("--mib", type=int, default=1024, help="size of each bulk transfer")
     parser.add_argument("--held", type=int, default=2000, help="tunnels held open for the memory of many")
+    parser.add_argument(
+        "--python",
+        type=Path,
+        metavar="PATH",
+        help=f"a CPython 3.11 for both of our sides (default: {proxy_python.DEFAULT} if it is one, else this one)",
+    )
     parser.add_argument("--quick", action="store_true", help="one short round: shows that it works, measures little")
     args = parser.parse_args()
     if args.quick:
         args.rounds, args.seconds, args.mib, args.held = 1, 0.3, 64, 200
+    try:
+        python = proxy_python.choose(args.python)
+    except ValueError as error:
+        parser.error(str(error))
     figures: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(prefix="proxy-") as name, ExitStack() as stack:
         port = stack.enter_context(proxy_routes.origin())
-        ours = stack.enter_context(proxy_routes.ours(port, Path(name)))
+        ours = stack.enter_context(proxy_routes.ours(port, Path(name), python.path))
         peer = stack.enter_context(proxy_routes.socats(port, Path(name)))
         routes = [proxy_routes.direct(port), peer, ours]
         rounds: dict[str, list[dict[str, float]]] = defaultdict(list)
@@ -100,7 +114,8 @@ def main() -> int:
         figures[ours.name]["memory_peak_mib"] = ours.peak_mib()
         figures[ours.name][f"memory_{args.held}_mib"] = memory(ours, args.held)
     ratio = compare(figures["ours"], figures["socat"])
-    print(f"{os.cpu_count()} cores, {args.rounds} rounds, {args.mib} MiB a transfer\n")
+    print(f"{os.cpu_count()} cores, {args.rounds} rounds, {args.mib} MiB a transfer")
+    print(f"our sides on CPython {python.version}, {python.path} ({python.why})\n")
     print(f"{'':<28}{'direct':>11}{'socat':>11}{'ours':>11}{'ratio':>8}")
     for figure in figures["ours"]:
         row = "".join(f"{figures[route].get(figure, float('nan')):>11,.2f}" for route in ("direct", "socat", "ours"))
@@ -110,6 +125,7 @@ def main() -> int:
         "benchmark": "proxy",
         "rounds": args.rounds,
         "mib": args.mib,
+        "python": dataclasses.asdict(python),
         "direct": rounded["direct"],
         "ours": rounded["ours"],
         "peer": {"name": "socat", **rounded["socat"]},

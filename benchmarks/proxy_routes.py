@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from benchmarks import proxy_origin, proxy_sides
+from benchmarks import proxy_origin, proxy_python, proxy_sides
 from benchmarks.proxy_client import Entrance
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -102,8 +102,11 @@ def socats(origin_port: int, folder: Path) -> Iterator[Route]:
 
 
 @contextmanager
-def ours(origin_port: int, folder: Path) -> Iterator[Route]:
-    """The enclave's side and the parent's, with unix sockets between them; what they say goes to ``folder``/said."""
+def ours(origin_port: int, folder: Path, python: str = sys.executable) -> Iterator[Route]:
+    """The enclave's side and the parent's, with unix sockets between them; what they say goes to ``folder``/said.
+
+    Both run on ``python``; the client and the origin, the same for all routes, on the one that runs this.
+    """
     proxy, published = _free_port(), _free_port()
     enclave = ["enclave", str(folder), str(proxy), str(origin_port)]
     parent = ["parent", str(folder), str(published), str(origin_port)]
@@ -111,7 +114,7 @@ def ours(origin_port: int, folder: Path) -> Iterator[Route]:
         said = stack.enter_context((folder / "said").open("wb"))
         processes = []
         for arguments in (enclave, parent):
-            process = stack.enter_context(_serving([sys.executable, proxy_sides.__file__, *arguments], said))
+            process = stack.enter_context(_serving([python, proxy_sides.__file__, *arguments], said))
             assert process.stdout is not None
             if process.stdout.readline() != b"ready\n":
                 raise ConnectionError(f"the {arguments[0]}'s side did not start")
@@ -123,7 +126,7 @@ def ours(origin_port: int, folder: Path) -> Iterator[Route]:
 
 @contextmanager
 def _serving(command: Sequence[str], said: IO[bytes] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(proxy_python.search_path())}
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=said, env=environment) as process:
         try:

@@ -1,8 +1,10 @@
-"""``runtime.json``, version 1: what the enclave obeys, read strictly.
+"""``runtime.json``, versions 1 and 2: what the enclave obeys, read strictly.
 
 The build writes it from the manifest and the app; it is measured as part of the app's ramdisk. The runtime
 refuses what it does not know, so that no setting is ever silently ignored. The canonical form (sorted keys,
 no spaces) is the writer's duty and is not checked here.
+
+Version 2 has ``app.stop_signal``. A parent may be newer than the image that it runs, so version 1 is read as ever.
 """
 
 from __future__ import annotations
@@ -18,6 +20,12 @@ PATH = "/etc/enclaver/runtime.json"
 MAX_SIZE = 1024 * 1024
 
 _MAX_ID = 2**32 - 2
+# Linux's, real-time ones included.
+_MAX_SIGNAL = 64
+
+_APP_KEYS = {"argv", "env", "cwd", "uid", "gid"}
+# By version.
+_APP = {1: _APP_KEYS, 2: _APP_KEYS | {"stop_signal"}}
 
 
 class ConfigError(ValueError):
@@ -26,13 +34,18 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """What is run in /rootfs; ``env`` is all of its environment, ``cwd`` is absolute, seen from /rootfs."""
+    """What is run in /rootfs.
+
+    ``env`` is all of its environment; ``cwd`` is absolute, seen from /rootfs; ``stop_signal`` is what it gets instead
+    of SIGTERM when it is asked to end, None for SIGTERM itself.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     cwd: str
     uid: int
     gid: int
+    stop_signal: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +106,8 @@ def parse(data: bytes) -> Config:
     """Read runtime.json.
 
     Raises:
-        ConfigError: it is too long, not JSON, of another version, or has a missing or unknown key, a key
-            twice,
-            or a value of the wrong type or out of range.
+        ConfigError: it is too long, not JSON, of another version, or has a missing or unknown key, a key twice, or a
+            value of the wrong type or out of range.
     """
     if len(data) > MAX_SIZE:
         raise ConfigError(f"runtime.json is {len(data)} bytes long, at most {MAX_SIZE} are allowed")
@@ -105,11 +117,11 @@ def parse(data: bytes) -> Config:
         raise
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"runtime.json is not JSON: {error}") from error
-    if isinstance(document, dict) and "version" in document and _value(document["version"]) != 1:
-        raise ConfigError(f"version: {document['version']!r} is not 1, the version this runtime reads")
+    # With another version's keys, their fault is not what is wrong; without a version, its absence is told below.
+    version = _version(document["version"]) if isinstance(document, dict) and "version" in document else max(_APP)
     root = _Object(document, "", {"version", "app", "egress", "ingress", "kms_proxy", "api"})
     return Config(
-        app=_app(root.child("app", {"argv", "env", "cwd", "uid", "gid"})),
+        app=_app(root.child("app", _APP[version])),
         egress=_egress(root.optional("egress", {"proxy_port", "allow", "deny"})),
         ingress=_ingress(root),
         kms_proxy=_kms_proxy(root.optional("kms_proxy", {"listen_port", "endpoints"})),
@@ -179,7 +191,9 @@ def _app(fields: _Object) -> App:
     if any(not name or "=" in name for name in env):
         raise ConfigError("app.env: a variable's name is not empty and has no '='")
     uid, gid = fields.number("uid", 0, _MAX_ID), fields.number("gid", 0, _MAX_ID)
-    return App(argv=argv, env=env, cwd=cwd, uid=uid, gid=gid)
+    asks = fields.values.get("stop_signal") is not None
+    stop_signal = fields.number("stop_signal", 1, _MAX_SIGNAL) if asks else None
+    return App(argv=argv, env=env, cwd=cwd, uid=uid, gid=gid, stop_signal=stop_signal)
 
 
 def _egress(fields: _Object | None) -> Egress | None:
@@ -228,9 +242,11 @@ def _text(value: object, place: str) -> str:
     return value
 
 
-def _value(value: object) -> object:
+def _version(value: object) -> int:
     # True equals 1 in Python, and 1.0 does too; neither is the number 1 in a file.
-    return value if type(value) is int else None
+    if type(value) is not int or value not in _APP:
+        raise ConfigError(f"version: {value!r} is neither 1 nor 2, the versions this runtime reads")
+    return value
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -1,10 +1,11 @@
 #!/usr/bin/python3.11 -IS
-"""The kernel's first process, installed as ``/init``: runs the runtime, has the last word, and powers off.
+"""What the kernel or AWS's init starts, installed as ``/init``: runs the runtime, has the last word, and powers off.
 
 Python is started isolated (-I: no environment, no user's folder) and without site (-S): what can be imported is the
 standard library, /usr/lib/enclaver and Debian's own packages of libraries, all of it measured. Whatever happens ends
 in a reboot, which is what ends an enclave on Nitro and, with ``-no-reboot``, in QEMU; where even that fails, PID 1's
-exit makes the kernel panic, and ``panic=30`` on its command line ends the enclave.
+exit makes the kernel panic, and ``panic=30`` on its command line ends the enclave. AWS's init reboots when its child
+ends; this one does not wait for it.
 """
 
 import os
@@ -26,7 +27,7 @@ def main() -> None:
         from enclaver_runtime.enclave.main import main as live
 
         live()
-    except BaseException:  # noqa: BLE001 - nobody is above PID 1 to see it.
+    except BaseException:  # noqa: BLE001 - nobody is above it to see it.
         _last_words()
     finally:
         _power_off()

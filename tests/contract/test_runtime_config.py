@@ -32,6 +32,7 @@ def test_the_runtime_reads_it(name: str) -> None:
         document["app"]["uid"],
         document["app"]["gid"],
     )
+    assert read.app.stop_signal == document["app"]["stop_signal"]
     assert [one.listen_port for one in read.ingress] == [one["listen_port"] for one in document["ingress"]]
     assert [one.tls and {"cert_file": one.tls.cert_file, "key_file": one.tls.key_file} for one in read.ingress] == [
         one["tls"] for one in document["ingress"]

@@ -22,6 +22,7 @@ APPS = {
         "/app",
         1000,
         1000,
+        3,
     ),
     "egress": AppSpec(
         ("/app/run", "", "a b", 'quote"d', "caf\u00e9 \U0001f511"),
@@ -29,6 +30,7 @@ APPS = {
         "/",
         0,
         4294967294,
+        64,
     ),
     "denied": AppSpec(("/app/server",), {"A": "b"}, "/app", 1000, 1000),
     "tls": AppSpec(("/app/server",), {}, "/app", 1000, 1000),

@@ -32,9 +32,9 @@ async def run(
 ) -> Exited | Signaled:
     """Run ``app`` to its end and return how it ended; ``started`` is called with its pid when it runs.
 
-    When ``stop`` is asked for, the app gets its signal and, after ``grace`` seconds, SIGKILL. What the app
-    leaves running is ended by SIGTERM and SIGKILL, and so is all of it when this is cancelled. ``output`` stays
-    open.
+    When ``stop`` is asked for, the app gets its signal (in SIGTERM's place, the one that the app takes for it) and,
+    after ``grace`` seconds, SIGKILL. What the app leaves running is ended by SIGTERM and SIGKILL, and so is all of it
+    when this is cancelled. ``output`` stays open.
 
     Raises:
         LaunchError, OSError: the app could not be started.
@@ -43,7 +43,7 @@ async def run(
         child = await launch(app, root=root, output=output, reaper=reaper)
         started(child.pid)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_terminate_on, stop, child, grace)
+            nursery.start_soon(_terminate_on, stop, child, app.stop_signal or signal.SIGTERM, grace)
             status = await child.wait()
             nursery.cancel_scope.cancel()
     finally:
@@ -60,11 +60,11 @@ def outcome(status: int) -> Exited | Signaled:
     return Exited(os.WEXITSTATUS(status))
 
 
-async def _terminate_on(stop: Stop, child: Child, grace: float) -> None:
+async def _terminate_on(stop: Stop, child: Child, terminate: int, grace: float) -> None:
     """The app alone is asked first, so that it can end its own processes in its own order."""
     number = await stop.wait()
     with suppress(ProcessLookupError):
-        child.kill(number)
+        child.kill(terminate if number == signal.SIGTERM else number)
     await trio.sleep(grace)
     with suppress(ProcessLookupError):
         child.kill(signal.SIGKILL)

@@ -52,7 +52,7 @@ class Machine:
 
     Args:
         listen: gives a listener for a vsock port of the enclave.
-        connect: connects to a vsock CID and port, for the heartbeat.
+        connect: connects to a vsock CID and port, for the heartbeat; None where somebody else has sent it.
         prepare: sets the machine up for the app: mounts, network, randomness; says on the console what it did.
         read_config: gives the bytes of runtime.json.
         root: the app's root folder.
@@ -63,7 +63,7 @@ class Machine:
     """
 
     listen: Callable[[int], trio.abc.Listener[trio.abc.Stream]]
-    connect: Callable[[int, int], Awaitable[trio.abc.Stream]]
+    connect: Callable[[int, int], Awaitable[trio.abc.Stream]] | None
     prepare: Callable[[Console], None]
     read_config: Callable[[], bytes]
     root: str
@@ -95,7 +95,8 @@ async def run(machine: Machine, console: Console) -> Status:
         with open(output, "wb", buffering=0):
             await reporting.start(statuses.serve, machine.listen(status.PORT))
             await reporting.start(logs.serve, machine.listen(log.PORT))
-            reporting.start_soon(_heartbeat, machine, console)
+            if machine.connect is not None:
+                reporting.start_soon(_heartbeat, machine.connect, console)
             last = await _live(machine, console, logs, output, stop, reporting)
         with trio.move_on_after(DRAIN_SECONDS):
             await logs.drained()
@@ -156,8 +157,8 @@ async def _live(
         return Fatal(f"the runtime failed: {type(cause).__name__}: {cause}")
 
 
-async def _heartbeat(machine: Machine, console: Console) -> None:
-    console.say(await heartbeat.send(machine.connect))
+async def _heartbeat(connect: heartbeat.Connect, console: Console) -> None:
+    console.say(await heartbeat.send(connect))
 
 
 async def _stop_on_signals(
@@ -167,7 +168,7 @@ async def _stop_on_signals(
         task_status.started()
         async for number in arrivals:
             console.say(f"{signal.Signals(number).name}: the app is asked to end")
-            stop.ask()
+            stop.ask(number)
 
 
 def _unwrap(error: Exception) -> Exception:

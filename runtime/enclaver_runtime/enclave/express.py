@@ -16,13 +16,12 @@ from enclaver_runtime.protocol.connect import Refusal
 from enclaver_runtime.protocol.frames import Connected, Failed, Request
 from enclaver_runtime.protocol.plain_connect import MAX_PLAIN_HEAD, parse_plain_connect
 from enclaver_runtime.protocol.policy import Denied, Policy
-from enclaver_runtime.transport import vsock
 from enclaver_runtime.transport.relay import visits
 from enclaver_runtime.transport.relay.loop import Loop
 from enclaver_runtime.transport.relay.relays import Relay
 from enclaver_runtime.transport.relay.visits import Steps
 
-# Targets whose decisions are remembered; none is longer than a plain head.
+# Targets whose decisions are remembered, and heads that ask for them; no head is longer than a plain one.
 _TARGETS = 256
 
 #: The answer to a request for a tunnel.
@@ -53,8 +52,10 @@ class Express:
     def __init__(self, loop: Loop, *, policy: Policy, link: ParentLink, idle_timeout: float, hold: float) -> None:
         self._loop = loop
         self._policy = policy
-        # The same target is asked for over and over, and what the policy says of it does not change.
-        self._frame = functools.lru_cache(_TARGETS)(self._permitted)
+        # The same target is asked for over and over, and what the policy says of it does not change; nor does, from
+        # one client, the head.
+        self._permit = functools.lru_cache(_TARGETS)(self._permitted)
+        self._known: dict[bytes, bytes] = {}
         self._link = link
         self._idle_timeout = idle_timeout
         self._hold = hold
@@ -65,15 +66,29 @@ class Express:
         received = yield from visits.receive(client, MAX_PLAIN_HEAD, until)
         if not received:
             return None
-        head = parse_plain_connect(received)
-        frame = self._frame(head.target) if head else None
-        if head is None or frame is None:
+        frame, early = self._known.get(received), b""
+        if frame is None:
+            frame, early = self._asked(received)
+        if frame is None:
             return Begun(received, until)
         opened = yield from self._open(frame)
         if not isinstance(opened, socket.socket):
             return Begun(received, until, opened)
-        hold = 0.0 if vsock.half_closes(opened) else self._hold
-        return Relay(client, opened, to_left=ESTABLISHED, to_right=head.early, hold=hold)
+        hold = 0.0 if self._link.half_closes else self._hold
+        return Relay(client, opened, ESTABLISHED, early, hold)
+
+    def _asked(self, received: bytes) -> tuple[bytes | None, bytes]:
+        """The frame that asks the parent for what a plain head asks for, and what came early; None without a frame."""
+        head = parse_plain_connect(received)
+        frame = self._permit(head.target) if head else None
+        if head is None or frame is None:
+            return None, b""
+        if not head.early:
+            # Only what is known to the last byte, so no secret.
+            if len(self._known) >= _TARGETS:
+                self._known.clear()
+            self._known[received] = frame
+        return frame, head.early
 
     def _permitted(self, target: bytes) -> bytes | None:
         """The frame that asks the parent for ``target``; None when it is to be refused."""

@@ -1,4 +1,4 @@
-"""What PID 1 mounts for itself, and what the app finds mounted in its root.
+"""What the runtime mounts for itself, and what the app finds mounted in its root.
 
 The app's root is a folder of the initial ramdisk, so nothing there is a mount yet. Everything here is kept in
 memory; the app's ``/dev`` holds only what every container has: no security module, no vsock, no console.
@@ -36,7 +36,7 @@ class Mount:
     needed: bool = True
 
 
-#: PID 1's own. Control groups are mounted where the kernel has version 2 of them.
+#: The runtime's own. Control groups are mounted where the kernel has version 2 of them.
 BASE = (
     Mount("proc", "proc"),
     Mount("sys", "sysfs"),

@@ -11,6 +11,10 @@ import trio
 from enclaver_runtime.protocol import connect, forward
 from enclaver_runtime.protocol.connect import Refusal, Target
 
+#: Seconds for which a client that has ended its output waits for an origin that says nothing. Nearly always it has
+#: gone, and an origin that never answers would hold the connections of all who have given it up.
+ABANDONED_SECONDS = 60.0
+
 _RECEIVE = 64 * 1024
 
 # A client that is still sending when it is hung up on would lose the response that says why (RFC 9112, 9.6).
@@ -55,11 +59,12 @@ class HttpStream:
             await self.receive_more()
         return cast(_Event, event)
 
-    async def receive_more(self) -> None:
-        """Give h11 what the peer sends next, or its end."""
+    async def receive_more(self) -> bool:
+        """Give h11 what the peer sends next, or its end; whether it was something."""
         data = bytes(await self.stream.receive_some(_RECEIVE))
         self.heard = self.heard or bool(data)
         self.state.receive_data(data)
+        return bool(data)
 
     def next_cycle(self) -> None:
         """Begin another request and response; both sides are done with the last."""
@@ -123,6 +128,7 @@ class Exchange:
         self._last = end
         self._response: h11.Response | None = None
         self._begun = False
+        self._last_event = trio.current_time()
         self._end: End | Refusal = End.RESET
 
     async def run(self) -> End | Refusal:
@@ -153,13 +159,21 @@ class Exchange:
             if listening:
                 await self._to_origin(forward.message_end(last, self._request))
             # The next request waits its turn; that the client has gone away shows here.
-            await self._client.receive_more()
+            if not await self._client.receive_more():
+                await self._silence()
+                self._fail(End.RESET)
+                scope.cancel()
         except h11.RemoteProtocolError as error:
             self._fail(Refusal(error.error_status_hint, str(error)))
             scope.cancel()
         except (h11.LocalProtocolError, trio.BrokenResourceError):
             self._fail(End.RESET)
             scope.cancel()
+
+    async def _silence(self) -> None:
+        """Wait until the origin has said nothing for too long."""
+        while (left := self._last_event + ABANDONED_SECONDS - trio.current_time()) > 0:
+            await trio.sleep(left)
 
     async def _to_origin(self, event: h11.Event) -> bool:
         try:
@@ -172,6 +186,7 @@ class Exchange:
         while True:
             try:
                 event = await self._origin.next_event()
+                self._last_event = trio.current_time()
                 if fault := forward.response_fault(event):
                     raise h11.RemoteProtocolError(fault)
             except (h11.RemoteProtocolError, trio.BrokenResourceError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import ssl
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
@@ -15,6 +14,7 @@ from enclaver_runtime.enclave.http_client import HttpClient, HttpClientError, In
 from enclaver_runtime.enclave.outbound import LateError
 from enclaver_runtime.protocol import kms
 from enclaver_runtime.protocol.kms import Endpoint
+from enclaver_runtime.transport.connections import is_quiet
 
 #: For a connection, the handshake and the answer; SDKs give up after 60.
 PATIENCE_SECONDS = 50.0
@@ -47,10 +47,7 @@ class _Connection:
     idle_since: float = 0.0
 
     def is_fresh(self, now: float) -> bool:
-        # A server that has something to say unasked has hung up; what follows would only be lost.
-        poll = select.poll()
-        poll.register(self.stream.socket.fileno(), select.POLLIN)
-        return now - self.idle_since < IDLE_SECONDS and not poll.poll(0)
+        return now - self.idle_since < IDLE_SECONDS and is_quiet(self.stream)
 
     def close(self) -> None:
         self.stream.socket.close()

@@ -1,4 +1,4 @@
-"""The app's start: from a fork of PID 1 to the app's own program, with everything of PID 1's left behind.
+"""The app's start: from a fork of the runtime to the app's own program, with everything of the runtime's left behind.
 
 The child becomes a session of its own in the app's root, with /dev/null as standard input and the log's pipe
 as standard output and error, no other open file, default signals, the user and group of runtime.json and no
@@ -16,6 +16,7 @@ from contextlib import contextmanager
 import trio
 
 from enclaver_runtime.config import App
+from enclaver_runtime.enclave.place import OOM_SCORE
 from enclaver_runtime.enclave.reaper import Child, Reaper
 from enclaver_runtime.transport import syscalls
 
@@ -96,6 +97,8 @@ def _enter(app: App, root: str, output: int) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.setsid()
     os.umask(0o022)
+    with _step("cannot let the kernel end the app when memory ends"):
+        _be_killable()
     with _step(f"cannot enter {root}"):
         os.chroot(root)
         os.chdir("/")
@@ -112,6 +115,16 @@ def _enter(app: App, root: str, output: int) -> None:
     syscalls.set_no_new_privileges()
     with _step(f"cannot enter the working folder {app.cwd} as user {app.uid}"):
         os.chdir(_encode(app.cwd))
+
+
+def _be_killable() -> None:
+    """Undo what spares the runtime: the app is what the kernel is to end when there is no memory left."""
+    with open(OOM_SCORE, encoding="ascii") as file:
+        spared = int(file.read()) < 0
+    # A score above 0 is the machine's own choice, and lowering it takes a capability.
+    if spared:
+        with open(OOM_SCORE, "w", encoding="ascii") as file:
+            file.write("0")
 
 
 def _execute(app: App) -> None:

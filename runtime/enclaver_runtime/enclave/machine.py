@@ -1,4 +1,4 @@
-"""The real machine, as the boot finds it: a kernel, two ramdisks, nothing mounted, no network."""
+"""The real machine, as the boot finds it: a kernel, two ramdisks, no network, mounted what another init has mounted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from enclaver_runtime import config as configuration
 from enclaver_runtime.config import ConfigError
-from enclaver_runtime.enclave import entropy, filesystems, kernel_log, network
+from enclaver_runtime.enclave import entropy, filesystems, kernel_log, network, place
 from enclaver_runtime.enclave.boot import Machine
 from enclaver_runtime.enclave.console import Console
 from enclaver_runtime.enclave.development_nsm import NOTICE, parent_module
@@ -36,10 +36,10 @@ _OPEN_FILES = 65536
 
 
 def machine(console: Console) -> Machine:
-    """The machine that PID 1 boots; its services say on ``console`` what they refuse."""
+    """The machine that this process boots; its services say on ``console`` what they refuse."""
     return Machine(
         listen=vsock.listen,
-        connect=vsock.connect,
+        connect=vsock.connect if place.here().sends_heartbeat else None,
         prepare=prepare,
         read_config=_read_config,
         root=ROOT,
@@ -89,7 +89,9 @@ def _command_line() -> str:
 
 
 def _mounts() -> list[str]:
-    return filesystems.mount_all(filesystems.BASE)
+    # Another init's mounts are taken as they are: /proc can't be mounted twice, and a second /tmp would hide the first.
+    missing = [mount for mount in filesystems.BASE if not os.path.ismount(f"/{mount.target}")]
+    return filesystems.mount_all(missing) + place.here().settle()
 
 
 def _system() -> list[str]:

@@ -12,6 +12,7 @@ import trio
 from enclaver_runtime.protocol import frames
 from enclaver_runtime.protocol.frames import Connected, Failed, FrameReader, Request
 from enclaver_runtime.protocol.heartbeat import PARENT_CIDS
+from enclaver_runtime.transport import vsock
 from enclaver_runtime.transport.race import race
 from enclaver_runtime.transport.relay import visits
 from enclaver_runtime.transport.relay.loop import READABLE
@@ -31,11 +32,8 @@ DIAL_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
 
 
-# No answer is shorter than the one after which raw bytes come, and of those not one must be read here.
-_SHORTEST = len(frames.format_answer(Connected()))
-
-# There are few different ones.
-_parse = functools.lru_cache(16)(frames.parse_answer)
+# No answer is shorter than this one, after which raw bytes come; of those not one must be read here.
+_CONNECTED = frames.format_answer(Connected())
 
 
 class ParentLink:
@@ -46,6 +44,8 @@ class ParentLink:
         self._begin = begin
         self._timeout = timeout
         self._cid: int | None = None
+        #: Whether the end of one direction of its connections leaves the other one open; until one is there, it does.
+        self.half_closes = True
 
     async def open(self, port: int) -> trio.SocketStream:
         """Connect to the parent's vsock port. The caller closes the stream.
@@ -70,7 +70,12 @@ class ParentLink:
     async def _find(self, port: int) -> trio.SocketStream:
         # Both at once: the one that is nobody's may refuse, or never answer.
         index, stream = await race([functools.partial(self._connect, cid, port) for cid in PARENT_CIDS])
-        self._cid = PARENT_CIDS[index]
+        try:
+            self._cid, self.half_closes = PARENT_CIDS[index], vsock.half_closes(stream.socket)
+        except OSError:
+            # It has been reset already.
+            stream.socket.close()
+            raise
         return stream
 
 
@@ -106,16 +111,17 @@ def unreachable(error: OSError) -> Failed:
     return Failed(error.errno or 0, f"the parent's egress service cannot be reached: {error.strerror}")
 
 
-def ask(
-    plain: socket.socket, frame: bytes, now: float, *, timeout: float = ANSWER_SECONDS
-) -> Steps[frames.Answer]:
+def ask(plain: socket.socket, frame: bytes, now: float, *, timeout: float = ANSWER_SECONDS) -> Steps[frames.Answer]:
     """Send a request's frame to the parent, on a connection to it; the answer. Not a byte more is read."""
     until = now + timeout
     try:
         yield from visits.send(plain, frame, until)
-        yield visits.Wait(plain, READABLE, until)
-        payload, _ = yield from visits.read(plain, FrameReader(frames.MAX_ANSWER), until, ahead=_SHORTEST)
-        return _parse(payload)
+        yield plain, READABLE, until
+        received = yield from visits.receive(plain, len(_CONNECTED), until)
+        if received == _CONNECTED:
+            return Connected()
+        payload, _ = yield from visits.read(plain, FrameReader(frames.MAX_ANSWER), until, received)
+        return frames.parse_answer(payload)
     except frames.FrameError as error:
         return Failed(errno.EPROTO, f"the parent's egress service speaks another protocol: {error}")
     except visits.ExpiredError:

@@ -21,8 +21,8 @@ import trio
 from enclaver_runtime.config import ConfigError, Tls
 from enclaver_runtime.transport.pump import reset
 
-# What is received, and what is encrypted, at a time, in bytes; some records each.
-_PIECE: Final = 64 * 1024
+#: What is received, and what is encrypted, at a time, in bytes; some records each.
+PIECE: Final = 64 * 1024
 
 # The most that one record holds (RFC 8446, 5.1).
 _RECORD: Final = 16 * 1024
@@ -80,7 +80,7 @@ async def accept(stream: trio.SocketStream, context: ssl.SSLContext, *, turn: tr
         OSError: the client does not speak TLS, or no version or cipher that is taken here, or it hung up.
     """
     # OpenSSL's objects are large: a client that only stalls is to cost no more than its connection.
-    first = await stream.socket.recv(_PIECE)
+    first = await stream.socket.recv(PIECE)
     if not first:
         return None
     side = TlsSide(stream, context)
@@ -132,7 +132,7 @@ class TlsSide:
 
     async def send(self, data: memoryview, /) -> int:
         """Encrypt and send some of ``data``; returns how many bytes that were. Raises OSError."""
-        size = self._tls.write(data[:_PIECE])
+        size = self._tls.write(data[:PIECE])
         await self._flush()
         return size
 
@@ -172,7 +172,7 @@ class TlsSide:
             await self._flush()
 
     async def _hear(self) -> None:
-        data = await self._stream.socket.recv(_PIECE)
+        data = await self._stream.socket.recv(PIECE)
         if not data:
             # Not for OpenSSL to judge: the ssl module of Python 3.11.2, which is the enclave's, has it take this for
             # the end that TLS asks for. That would have been decrypted by now.

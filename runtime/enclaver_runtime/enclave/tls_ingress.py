@@ -8,7 +8,7 @@ from collections.abc import Callable
 import trio
 
 from enclaver_runtime.enclave.app_port import PATIENCE_SECONDS, ConnectApp, reach_app
-from enclaver_runtime.enclave.tls import CutOffError, TlsSide, accept, reason
+from enclaver_runtime.enclave.tls import PIECE, CutOffError, TlsSide, accept, reason
 from enclaver_runtime.transport import server
 from enclaver_runtime.transport.pump import pump
 
@@ -49,7 +49,8 @@ async def serve_tls_port(
         if app is None:
             return
         async with app:
-            await pump(app, side)
+            # Larger pieces than TLS makes are of no use, and thousands of clients may fill what they are given.
+            await pump(app, side, buffer_size=PIECE)
         # Many clients hang up without a word when they are done: news for the app, for which it may be a cut, not here.
         if side.failure is not None and not isinstance(side.failure, CutOffError):
             tell(f"ingress: a TLS client of port {port} is gone: {reason(side.failure)}")

@@ -10,7 +10,6 @@ not a byte has come behind the response. The policy knows nothing of this: it de
 
 from __future__ import annotations
 
-import select
 from collections import OrderedDict
 
 import h11
@@ -18,6 +17,7 @@ import trio
 
 from enclaver_runtime.enclave.http import HttpStream
 from enclaver_runtime.protocol import forward
+from enclaver_runtime.transport.connections import is_quiet
 
 #: Connections kept at once; the longest idle makes room.
 MOST = 64
@@ -58,7 +58,7 @@ class Upstreams:
         """
         for upstream in [one for one, (place, _) in reversed(self._kept.items()) if place == (host, port)]:
             del self._kept[upstream]
-            if _is_quiet(upstream):
+            if is_quiet(upstream.stream):
                 upstream.next_cycle()
                 return upstream
             upstream.close()
@@ -84,10 +84,3 @@ class Upstreams:
         finally:
             while self._kept:
                 self._kept.popitem()[0].close()
-
-
-def _is_quiet(upstream: HttpStream) -> bool:
-    """Whether nothing has come: neither an end nor what nobody has asked for."""
-    poll = select.poll()
-    poll.register(upstream.stream.socket.fileno(), select.POLLIN)
-    return not poll.poll(0)

@@ -125,9 +125,7 @@ class _Authority:
         builder = builder.add_extension(_usage(*_AUTHORITY), critical=True)
         return cls(builder.sign(key, hashes.SHA384()), key)
 
-    def authority(
-        self, name: str, now: datetime.datetime, lifetime: datetime.timedelta, *, depth: int
-    ) -> _Authority:
+    def authority(self, name: str, now: datetime.datetime, lifetime: datetime.timedelta, *, depth: int) -> _Authority:
         """An authority below this one, with at most ``depth`` of them below it."""
         key = _new_key()
         # The last of them, an instance's, may certify its enclaves, and nothing else.

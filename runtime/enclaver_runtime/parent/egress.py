@@ -16,7 +16,7 @@ import trio
 
 from enclaver_runtime.parent.connect import open_address, open_permitted, permitted_address
 from enclaver_runtime.protocol import frames
-from enclaver_runtime.protocol.frames import BLOCKED, Connected, Failed, FrameReader, Request
+from enclaver_runtime.protocol.frames import BLOCKED, Connected, Failed, FrameReader, Request, only_frame
 from enclaver_runtime.protocol.policy import Policy
 from enclaver_runtime.transport.relay import reception, visits
 from enclaver_runtime.transport.relay.relays import Relay, Relays, open_relays
@@ -25,8 +25,8 @@ from enclaver_runtime.transport.relay.visits import Steps
 #: For the enclave's frame to come.
 REQUEST_SECONDS = 10.0
 
-# Hosts whose decisions are remembered; a frame limits their length.
-_HOSTS = 256
+# Requests whose decisions are remembered; a frame limits their length.
+_REQUESTS = 256
 
 _CONNECTED = frames.format_answer(Connected())
 
@@ -62,10 +62,11 @@ async def serve_egress(
 
 
 class _Asked(NamedTuple):
-    """A request, and what the enclave has sent behind it."""
+    """A request, what the enclave has sent behind it, and what is known of the origin (see permitted_address)."""
 
     request: Request
     early: bytes
+    origin: str | Failed | None
 
 
 class _Egress:
@@ -78,9 +79,9 @@ class _Egress:
         connect: Open | None,
     ) -> None:
         self._relays = relays
-        # The same hosts are asked for over and over, and what the policy says of them does not change.
-        self._address = functools.lru_cache(_HOSTS)(functools.partial(permitted_address, policy=policy))
-        self._parse = functools.lru_cache(_HOSTS)(frames.parse_request)
+        self._policy = policy
+        # The same is asked for over and over, and what the policy says of it does not change.
+        self._known: dict[bytes, _Asked] = {}
         self._tell = tell
         self._request_timeout = request_timeout
         self._connect = connect or functools.partial(open_permitted, policy=policy)
@@ -90,14 +91,14 @@ class _Egress:
         asked = yield from self._asked(enclave)
         if asked is None:
             return None
-        request = asked.request
-        origin: str | socket.socket | Failed | None = self._address(request.host, request.port)
-        if origin is None:
+        request, early, known = asked
+        if known is None:
             return asked
-        if isinstance(origin, str):
-            origin = yield from open_address(self._relays.loop, origin, request.port)
+        origin = (
+            known if isinstance(known, Failed) else (yield from open_address(self._relays.loop, known, request.port))
+        )
         if isinstance(origin, socket.socket):
-            return Relay(enclave, origin, to_left=_CONNECTED, to_right=asked.early)
+            return Relay(enclave, origin, _CONNECTED, early)
         yield from visits.send(enclave, self._refusal(request, origin), trio.current_time() + self._request_timeout)
         return None
 
@@ -115,15 +116,32 @@ class _Egress:
 
     def _asked(self, enclave: socket.socket) -> Steps[_Asked | None]:
         until = self._relays.loop.time() + self._request_timeout
-        reader = FrameReader(frames.MAX_REQUEST)
         try:
-            payload, early = yield from visits.read(enclave, reader, until, ahead=frames.MAX_REQUEST)
-            return _Asked(self._parse(payload), early)
+            received = yield from visits.receive(enclave, frames.MAX_REQUEST, until)
+            asked = self._known.get(received)
+            if asked is not None:
+                return asked
+            payload = only_frame(received)
+            if payload is not None:
+                return self._remember(received, self._look_up(payload, b""))
+            payload, early = yield from visits.read(enclave, FrameReader(frames.MAX_REQUEST), until, received)
+            return self._look_up(payload, early)
         except frames.FrameError as error:
             self._tell(f"egress: a connection was dropped: {error}")
         except visits.ExpiredError:
             self._tell(f"egress: a connection was dropped: no request within {self._request_timeout:g} s")
         return None
+
+    def _look_up(self, payload: bytes, early: bytes) -> _Asked:
+        request = frames.parse_request(payload)
+        return _Asked(request, early, permitted_address(request.host, request.port, policy=self._policy))
+
+    def _remember(self, frame: bytes, asked: _Asked) -> _Asked:
+        # Only what is a frame to the last byte, so no secret.
+        if len(self._known) >= _REQUESTS:
+            self._known.clear()
+        self._known[frame] = asked
+        return asked
 
     def _refusal(self, request: Request, failed: Failed) -> bytes:
         if failed.message.startswith(BLOCKED):

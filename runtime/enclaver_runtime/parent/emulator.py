@@ -172,8 +172,9 @@ async def boot(
         ParentError: a program is missing, cannot be started or lacks the machine.
         OSError: no sockets or files can be made.
     """
+    program = machine.find_qemu(qemu)
     vhost_program = machine.find_vhost_device_vsock(vhost_device_vsock)
-    found = await machine.inspect(machine.find_qemu(qemu), machine=machine_type)
+    found = await machine.inspect(program, machine=machine_type)
     tell(WARNING)
     tell(f"emulated by {found}, {memory_mb} MiB, {cpus} processors")
     async with emulate(

@@ -88,7 +88,9 @@ def find_qemu(chosen: Path | None = None) -> Path:
     Raises:
         ParentError: there is none, or the chosen one is no program.
     """
-    return _find(_QEMU, chosen, cure="apt-get install qemu-system-x86, or build-support/ci-tools qemu")
+    cure = "apt-get install qemu-system-x86, or build-support/ci-tools qemu"
+    # Whoever has Nitro hardware and a container without its device gets here too.
+    return _find(_QEMU, chosen, cure=f"{cure}; on Nitro in a container: docker run --device /dev/nitro_enclaves")
 
 
 def find_vhost_device_vsock(chosen: Path | None = None) -> Path:

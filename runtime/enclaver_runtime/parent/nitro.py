@@ -122,11 +122,12 @@ async def launch(
         program: the nitro-cli to use instead of the one on PATH.
 
     Raises:
-        ParentError: there is no nitro-cli, or it could not make the enclave.
+        ParentError: there is no nitro-cli, or it could not make the enclave, or nobody could speak to it.
         OSError: no files or processes can be made.
     """
     with plain_errors(), scratch_folder() as folder:
         cli = NitroCli(nitro_cli.find(program), environment=nitro_cli.logging_environment(folder))
+        _check_vsock()
         if debug:
             tell(DEBUG_WARNING)
         name = f"enclaver-{secrets.token_hex(8)}"
@@ -152,6 +153,21 @@ async def launch(
             finally:
                 if not enclave.has_ended:
                     await _terminate(cli, name, tell)
+
+
+def _check_vsock() -> None:
+    """Refuse before an enclave is made what would be tried until the time for its boot is over."""
+    try:
+        vsock.check()
+    except PermissionError as error:
+        raise ParentError(
+            f"this process may not use vsock: {error.strerror}",
+            # Moby's pull request 44562.
+            cure="docker forbids it since 23.0 by its own profile: docker run --security-opt seccomp=unconfined",
+        ) from error
+    except OSError:
+        # Where there is none, nitro-cli knows more about it.
+        return
 
 
 async def _terminate(cli: NitroCli, name: str, tell: Callable[[str], None]) -> None:

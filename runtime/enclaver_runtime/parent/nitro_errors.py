@@ -36,6 +36,7 @@ _CURES = {
     "E36": _BOOT,
     "E42": _MEMORY,
     "E56": _LOGS,
+    "E59": "sign the image again: its certificate is not valid today, or the signature is not the certificate's",
 }
 
 #: Failures for want of what other enclaves may hold.

@@ -73,7 +73,7 @@ def start(command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str] | 
     Raises:
         OSError: no process could be made. A program that cannot be run ends at once instead, and says so.
     """
-    arguments = [sys.executable, "-I", "-S", "-c", _BECOME, str(os.getpid()), *map(str, command)]
+    arguments = [sys.executable, "-I", "-S", "-B", "-c", _BECOME, str(os.getpid()), *map(str, command)]
     popen = subprocess.Popen(
         arguments,
         cwd=cwd,

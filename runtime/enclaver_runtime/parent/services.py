@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
@@ -26,6 +27,10 @@ _ATTEMPT_SECONDS = 5.0
 _HOLD_SECONDS = 10.0
 
 _ANY = "0.0.0.0"  # noqa: S104 - what is published is for others; an address before the port limits it.
+_ANY_IPV6 = "::"
+
+#: Stands for all addresses of this machine.
+ANY = "any"
 
 
 class Enclave(Protocol):
@@ -78,6 +83,19 @@ class Publication:
         return f"{host}:{self.port}"
 
 
+def addresses(text: str) -> tuple[str, ...]:
+    """The addresses to listen on for one that a user gives, or for :data:`ANY`.
+
+    Raises:
+        ParentError: it is no address.
+    """
+    if text == ANY:
+        return (_ANY, _ANY_IPV6) if _has_ipv6() else (_ANY,)
+    if not _is_address(text):
+        raise ParentError(f"not an address: {text!r}", cure=f"write an IPv4 or IPv6 address, or {ANY}")
+    return (text,)
+
+
 def services(
     config: Config, *, publish: Iterable[Publication] = (), tell: Callable[[str], None]
 ) -> list[ParentService]:
@@ -127,7 +145,8 @@ def _ingress(publication: Publication, tell: Callable[[str], None]) -> ParentSer
                 host=publication.host,
                 port=publication.port,
                 open_enclave_port=open_enclave_port,
-                tell=tell,
+                # Who connects from outside may do so over and over.
+                tell=throttled(tell, trio.current_time),
                 hold=0.0 if enclave.half_closes else _HOLD_SECONDS,
                 task_status=task_status,
             )
@@ -142,6 +161,16 @@ def _ingress(publication: Publication, tell: Callable[[str], None]) -> ParentSer
             raise ParentError(f"{publication} cannot be listened on: {group.exceptions[0]}") from group
 
     return serve
+
+
+def _has_ipv6() -> bool:
+    """Whether Linux does IPv6 here: containers often have none."""
+    try:
+        with socket.socket(socket.AF_INET6) as attempt:
+            attempt.bind((_ANY_IPV6, 0))
+    except OSError:
+        return False
+    return True
 
 
 def _is_address(text: str) -> bool:

@@ -99,6 +99,13 @@ def parse_answer(payload: bytes) -> Answer:
     raise FrameError(f"not an answer to an egress request: {payload[:80]!r}")
 
 
+def only_frame(data: bytes) -> bytes | None:
+    """The payload of the one frame that ``data`` is; None if it is anything else, which is for :class:`FrameReader`."""
+    if len(data) > _LENGTH.size and _LENGTH.unpack_from(data)[0] == len(data) - _LENGTH.size:
+        return data[_LENGTH.size :]
+    return None
+
+
 class FrameReader:
     """One frame out of a stream, never a byte more: what follows is not for this protocol.
 

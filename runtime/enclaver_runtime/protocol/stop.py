@@ -4,9 +4,10 @@ It is one JSON object a line, sent on the connection that the status is read fro
 
     {"stop":15}
 
-The number is that of SIGINT (2) or SIGTERM (15), which the app then gets; what does not end is killed later. Enclaver
-has no such request: its enclave reads nothing there, and its parent sends nothing. So anything else that comes is
-ignored, and a parent that asks must not rely on being heard.
+The number is that of SIGINT (2) or SIGTERM (15), which the app then gets; for SIGTERM, the signal that its image names
+instead, if it does. What does not end is killed later. Enclaver has no such request: its enclave reads nothing there,
+and its parent sends nothing. So anything else that comes is ignored, and a parent that asks must not rely on being
+heard.
 """
 
 from __future__ import annotations

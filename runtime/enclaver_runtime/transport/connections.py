@@ -1,8 +1,9 @@
-"""TCP by address: connecting and listening without any resolver, and so without a thread."""
+"""TCP by address, without any resolver and so without a thread; and what may become of a connection that is kept."""
 
 from __future__ import annotations
 
 import ipaddress
+import select
 import socket
 
 import trio
@@ -45,6 +46,16 @@ def listen_tcp(address: str, port: int) -> trio.SocketListener:
     except BaseException:
         listener.close()
         raise
+
+
+def is_quiet(stream: trio.SocketStream) -> bool:
+    """Whether nothing has come on a connection: neither bytes, which nobody has asked for, nor an end, nor a failure.
+
+    One that is kept for a next request is of no use otherwise: who says something unasked has hung up, or is about to.
+    """
+    poll = select.poll()
+    poll.register(stream.socket.fileno(), select.POLLIN)
+    return not poll.poll(0)
 
 
 def _family(address: str) -> socket.AddressFamily:

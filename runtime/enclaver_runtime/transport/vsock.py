@@ -25,6 +25,16 @@ class HybridError(OSError):
     """The hybrid parent did not answer ``CONNECT`` with ``OK``."""
 
 
+def check() -> None:
+    """Try whether this process may use vsock.
+
+    Raises:
+        PermissionError: it may not, as docker has it for containers.
+        OSError: there is none.
+    """
+    socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM).close()
+
+
 async def connect(cid: int, port: int) -> trio.SocketStream:
     """Connect to ``port`` of ``cid`` (2 and 3 are parents, 1 this machine). The caller closes the stream.
 

@@ -16,7 +16,7 @@ _MEMORY_MB = 512
 
 
 def rewritten(eif: Path, folder: Path, **app: Any) -> Path:
-    """Write an image like ``eif`` into a folder, whose app is another: ``argv``, ``cwd``."""
+    """Write an image like ``eif`` into a folder, whose app is another: ``argv``, ``cwd``, ``stop_signal``."""
     parts = folder / "parts"
     assert enclaver.main(["describe", str(eif), "--extract", str(parts)]) == 0
     tree = cpio.read(parts / "ramdisk-1.cpio")

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 BLOCKED = "blocked by egress security policy: "
 GREETING = "hello from a site\n"
-SITE, MOVED = "198.51.100.1", "198.51.100.66"
+SITE, MOVED, SILENT = "198.51.100.1", "198.51.100.66", "198.51.100.99"
 NAMES = {
     **dict.fromkeys(["good.example.com", "xn--bcher-kva.example.com", "a.b.example.net", "s3.example.net"], SITE),
     **dict.fromkeys(["secret.example.net", "other.example.org", "s3.amazonaws.com"], SITE),
@@ -36,6 +36,7 @@ NAMES = {
     "inside.example.com": "127.0.0.1",
     "local.example.com": "127.0.0.2",
     "moved.example.net": MOVED,
+    "silent.example.net": SILENT,
 }
 NGINX = """
 daemon off;
@@ -106,7 +107,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     folder = tmp_path_factory.mktemp("sites")
     runner_command = command(app("clients", "tests/integration/runtime/apps/clients"))
     with (
-        private_network(folder, NAMES) as network,
+        private_network(folder, NAMES, silent=[SILENT]) as network,
         sites(network, folder, Authority()),
         started(network.command(*runner_command)) as runner,
     ):
@@ -165,6 +166,14 @@ def test_failures_have_their_status_and_reason(got: Any) -> None:
     assert "nobody.example.com: " in got["nobody"]["body"]
     assert f"{SITE} port 81: Connection refused" in got["refused"]["body"]
     assert "the origin sent no valid response" in got["no response"]["body"]
+
+
+def test_who_does_not_answer_in_time_is_told_from_who_refuses(got: Any) -> None:
+    page, tunnel = got["silent"], got["silent tunnel"]
+    reason = f"{SILENT} port 80: Connection timed out"
+    assert (page["exit"], page["status"], page["body"]) == (0, 504, f"{reason}\n")
+    assert (tunnel["exit"], tunnel["tunnel"]) == (56, 504)
+    assert f"HTTP/1.1 504 {SILENT} port 443: Connection timed out" in tunnel["body"]
 
 
 def test_odd_spellings_are_refused_or_the_address_that_they_are(got: Any) -> None:

@@ -178,6 +178,18 @@ def test_a_signal_to_the_runner_reaches_the_app(temporary: Path, number: signal.
     assert_nothing_is_left(temporary, patience=PATIENCE)
 
 
+@pytest.mark.parametrize(
+    ("number", "got"), [(signal.SIGTERM, signal.SIGQUIT), (signal.SIGINT, signal.SIGINT)], ids=["SIGTERM", "SIGINT"]
+)
+def test_an_app_gets_the_stop_signal_of_its_image(tmp_path: Path, number: signal.Signals, got: signal.Signals) -> None:
+    with started(command(rewritten(TOLD, tmp_path, stop_signal=int(signal.SIGQUIT)))) as runner:
+        runner.wait_for_log("^listening")
+        runner.process.send_signal(number)
+        ended = runner.wait()
+    assert ended.code == 109, ended.said
+    assert ended.log.splitlines()[-2:] == [f"got {got.name}", "in order"]
+
+
 def test_a_second_signal_ends_the_enclave_at_once(temporary: Path) -> None:
     with started(command(TOLD, *PUBLISHED), TMPDIR=str(temporary)) as runner:
         tell(runner, "stubborn")

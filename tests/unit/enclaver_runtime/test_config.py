@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,10 +17,11 @@ APP: dict[str, Any] = {
     "cwd": "/app",
     "uid": 1000,
     "gid": 1000,
+    "stop_signal": 3,
 }
 TLS = {"cert_file": "/etc/enclaver/tls/8443/cert.pem", "key_file": "/etc/enclaver/tls/8443/key.pem"}
 FULL: dict[str, Any] = {
-    "version": 1,
+    "version": 2,
     "app": APP,
     "egress": {"proxy_port": 10000, "allow": ["example.com:443"], "deny": []},
     "ingress": [{"listen_port": 8000, "tls": None}, {"listen_port": 8443, "tls": TLS}],
@@ -54,6 +56,7 @@ def test_everything_is_read() -> None:
             cwd="/app",
             uid=1000,
             gid=1000,
+            stop_signal=3,
         ),
         egress=config.Egress(proxy_port=10000, allow=("example.com:443",), deny=()),
         ingress=(config.Ingress(8000), config.Ingress(8443, config.Tls(**TLS))),
@@ -63,8 +66,19 @@ def test_everything_is_read() -> None:
 
 
 def test_what_is_not_asked_for_is_none() -> None:
-    read = parse({"version": 1, "app": APP, "egress": None, "ingress": [], "kms_proxy": None, "api": None})
+    app = APP | {"stop_signal": None}
+    read = parse({"version": 2, "app": app, "egress": None, "ingress": [], "kms_proxy": None, "api": None})
     assert (read.egress, read.ingress, read.kms_proxy, read.api) == (None, (), None, None)
+    assert read.app.stop_signal is None
+
+
+def test_version_1_has_no_stop_signal() -> None:
+    first = {name: value for name, value in APP.items() if name != "stop_signal"}
+    read = parse(FULL | {"version": 1, "app": first})
+    assert read.app.stop_signal is None
+    assert replace(read, app=replace(read.app, stop_signal=3)) == parse(FULL)
+    with pytest.raises(config.ConfigError, match=r"app\.stop_signal: is not a key"):
+        parse(FULL | {"version": 1})
 
 
 def test_bytes_that_are_not_utf_8_come_as_escaped_surrogates() -> None:
@@ -74,9 +88,10 @@ def test_bytes_that_are_not_utf_8_come_as_escaped_surrogates() -> None:
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        ("version", 2, "version: 2 is not 1"),
-        ("version", True, "version: True is not 1"),
-        ("version", 1.0, "version: 1.0 is not 1"),
+        ("version", 3, "version: 3 is neither 1 nor 2"),
+        ("version", True, "version: True is neither 1 nor 2"),
+        ("version", 2.0, "version: 2.0 is neither 1 nor 2"),
+        ("version", [2], r"version: \[2\] is neither 1 nor 2"),
         ("version", ..., "version: is missing"),
         ("more", 1, "more: is not a key"),
         ("app", ..., "app: is missing"),
@@ -96,6 +111,11 @@ def test_bytes_that_are_not_utf_8_come_as_escaped_surrogates() -> None:
         ("app.uid", -1, "app.uid: must be a number"),
         ("app.uid", 2**32 - 1, "app.uid: must be a number"),
         ("app.gid", "0", "app.gid: must be a number"),
+        ("app.stop_signal", ..., "app.stop_signal: is missing"),
+        ("app.stop_signal", 0, "app.stop_signal: must be a number from 1 to 64"),
+        ("app.stop_signal", 65, "app.stop_signal: must be a number from 1 to 64"),
+        ("app.stop_signal", True, "app.stop_signal: must be a number"),
+        ("app.stop_signal", "SIGQUIT", "app.stop_signal: must be a number"),
         ("egress", [], "egress: must be an object"),
         ("egress.proxy_port", 0, "egress.proxy_port: must be a number from 1 to 65535"),
         ("egress.proxy_port", 65536, "egress.proxy_port: must be a number from 1 to 65535"),

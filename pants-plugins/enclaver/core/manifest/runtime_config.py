@@ -1,4 +1,4 @@
-"""runtime.json, version 1: what the enclave obeys, in the one spelling that is measured.
+"""runtime.json, version 2: what the enclave obeys, in the one spelling that is measured.
 
 The schema stands in docs/manifest.md; golden files in tests/contract/runtime_json hold both this writer and
 the runtime's reader to it. Whatever does not change what the enclave does (comments, key order, name, target,
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enclaver.core.errors import EnclaverError
 from enclaver.core.manifest.model import Egress, Ingress, Manifest
 
-VERSION = 1
+VERSION = 2
 # Where it lies in the enclave's root, which the app does not see.
 PATH = "etc/enclaver/runtime.json"
 # Where the TLS files of an ingress port lie, each port's in a folder of its number.
@@ -23,6 +23,8 @@ TLS_FOLDER = "etc/enclaver/tls"
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # setresuid(2): (uid_t)-1 means "leave it", so it is nobody's id.
 _MAX_ID = 2**32 - 2
+# Linux's, real-time ones included.
+_MAX_SIGNAL = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class AppSpec:
         env: its whole environment.
         cwd: an absolute path.
         uid, gid: numbers; names mean nothing before the app's tree is there.
+        stop_signal: by number, what the app takes for SIGTERM; None for SIGTERM itself.
     """
 
     argv: tuple[str, ...]
@@ -41,6 +44,7 @@ class AppSpec:
     cwd: str
     uid: int
     gid: int
+    stop_signal: int | None = None
 
     def __post_init__(self) -> None:
         if not self.argv or not self.argv[0]:
@@ -64,6 +68,10 @@ class AppSpec:
                 raise EnclaverError(
                     f"the app's {what} {number} is out of range", cure=f"use a number from 0 to {_MAX_ID}"
                 )
+        if self.stop_signal is not None and not 1 <= self.stop_signal <= _MAX_SIGNAL:
+            raise EnclaverError(
+                f"the app's stop signal {self.stop_signal} is none", cure=f"use a number from 1 to {_MAX_SIGNAL}"
+            )
 
 
 def render(manifest: Manifest, app: AppSpec) -> bytes:
@@ -77,6 +85,7 @@ def render(manifest: Manifest, app: AppSpec) -> bytes:
             "cwd": app.cwd,
             "uid": app.uid,
             "gid": app.gid,
+            "stop_signal": app.stop_signal,
         },
         "egress": _egress(manifest.egress),
         "ingress": [_ingress(item) for item in sorted(manifest.ingress, key=lambda item: item.listen_port)],

@@ -3,7 +3,8 @@
 Small amounts are copied, through one buffer that all flows share: a connection that is silent holds none. Past the
 first 128 KiB of a flow the kernel moves them (splice(2)) through a pipe, where both sockets can do that; that of vsock
 can on some kernels only, which shows at the first try. Either way nothing more is read until the sink has taken what
-was, so that a slow reader slows its writer down.
+was, so that a slow reader slows its writer down. When much waits for slow readers in all, little is read at a time, so
+that thousands of them do not fill the memory together.
 """
 
 from __future__ import annotations
@@ -19,12 +20,19 @@ from enclaver_runtime.transport.relay.pipes import PIPE_SIZE, Pipe, Pipes
 #: What is copied at a time, in bytes.
 BUFFER = 256 * 1024
 
+#: When so many bytes wait for the sinks of a loop, in all...
+MUCH_HELD = 32 * 1024 * 1024
+
+#: ...no more than so many are copied at a time.
+LITTLE = 16 * 1024
+
 #: After so many bytes, a flow is bulk.
 BULK = 128 * 1024
 
 # Reads before others get their turn.
-_TURNS = 4
+_TURNS: Final = range(4)
 
+_NEVER: Final = float("inf")
 _SPLICE: Final = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
 _NO_SPLICE: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
@@ -42,12 +50,19 @@ class Progress(Enum):
     """The source has ended, and the sink has taken everything."""
 
 
+# A member is looked up where it is named; these are needed at every event.
+_MORE: Final = Progress.SOURCE
+_NOTHING: Final = Progress.NOTHING
+
+
 class Means:
-    """What the flows of a loop share."""
+    """What the flows of a loop share; ``held`` is how many bytes wait for their sinks, apart from what is in pipes."""
 
     def __init__(self) -> None:
         self.buffer = memoryview(bytearray(BUFFER))
+        self.little = self.buffer[:LITTLE]
         self.pipes = Pipes()
+        self.held = 0
 
 
 class Flow:
@@ -56,45 +71,65 @@ class Flow:
     What fails raises: :class:`SinkError` for the sink, any other OSError for the source.
     """
 
-    __slots__ = ("_bulk_left", "_held", "_means", "_pipe", "sink", "source")
+    __slots__ = ("_bulk_left", "_held", "_means", "_pipe", "is_blocked", "sink", "source")
 
     def __init__(self, source: socket.socket, sink: socket.socket, means: Means, first: bytes = b"") -> None:
         self.source = source
         self.sink = sink
+        #: Whether bytes wait for the sink.
+        self.is_blocked = bool(first)
         self._means = means
         self._held = first
+        means.held += len(first)
         self._pipe: Pipe | None = None
         # Counted down to splicing; infinite where there is none.
         self._bulk_left: float = BULK
 
-    @property
-    def is_blocked(self) -> bool:
-        """Whether bytes wait for the sink."""
-        return self._pipe is not None or bool(self._held)
-
     def move(self) -> Progress:
         """Read and send what can be, in turn with others; only while nothing waits for the sink."""
-        for _ in range(_TURNS):
+        means = self._means
+        for _ in _TURNS:
             if self._bulk_left <= 0:
                 # As much at once as all turns of copying.
-                return self._splice() or Progress.SOURCE
-            progress = self._copy()
-            if progress is not None:
-                return progress
-        return Progress.SOURCE
+                progress = self._splice()
+                if progress is not None:
+                    return progress
+            buffer = means.buffer if means.held < MUCH_HELD else means.little
+            try:
+                size = self.source.recv_into(buffer)
+            except BlockingIOError:
+                return _MORE
+            if not size:
+                return _NOTHING
+            self._bulk_left -= size
+            try:
+                sent = self.sink.send(buffer[:size])
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                raise SinkError(error.errno, error.strerror) from error
+            if sent != size:
+                return self._hold(bytes(buffer[sent:size]))
+            if size != len(buffer):
+                return _MORE
+        return _MORE
 
     def flush(self) -> Progress:
         """Send what waits for the sink."""
         if self._pipe is not None:
-            return self._empty(self._pipe) or Progress.SOURCE
-        sent = self._send(self._held)
-        self._held = self._held[sent:]
-        return Progress.SINK if self._held else Progress.SOURCE
+            return self._empty(self._pipe)
+        try:
+            sent = self.sink.send(self._held)
+        except BlockingIOError:
+            return Progress.SINK
+        except OSError as error:
+            raise SinkError(error.errno, error.strerror) from error
+        return self._hold(self._held[sent:])
 
     def discard(self) -> Progress:
         """Read what can be, for nobody; what waits for the sink is dropped."""
         self.drop()
-        for _ in range(_TURNS):
+        for _ in _TURNS:
             try:
                 if not self.source.recv_into(self._means.buffer):
                     return Progress.NOTHING
@@ -104,56 +139,42 @@ class Flow:
 
     def drop(self) -> None:
         """Forget what waits for the sink."""
-        self._held = b""
-        if self._pipe is not None:
-            self._means.pipes.give_back(self._pipe)
-            self._pipe = None
+        if self.is_blocked:
+            self._hold(b"")
+            if self._pipe is not None:
+                self._means.pipes.give_back(self._pipe)
+                self._pipe = None
 
-    # None, in what follows: there may be more to read.
-
-    def _copy(self) -> Progress | None:
-        buffer = self._means.buffer
-        try:
-            size = self.source.recv_into(buffer)
-        except BlockingIOError:
-            return Progress.SOURCE
-        if not size:
-            return Progress.NOTHING
-        self._bulk_left -= size
-        sent = self._send(buffer[:size])
-        if sent < size:
-            self._held = bytes(buffer[sent:size])
-            return Progress.SINK
-        return None if size == len(buffer) else Progress.SOURCE
-
-    def _send(self, data: bytes | memoryview) -> int:
-        try:
-            return self.sink.send(data)
-        except BlockingIOError:
-            return 0
-        except OSError as error:
-            raise SinkError(error.errno, error.strerror) from error
+    def _hold(self, data: bytes) -> Progress:
+        self._means.held += len(data) - len(self._held)
+        self._held = data
+        self.is_blocked = bool(data)
+        return Progress.SINK if data else _MORE
 
     def _splice(self) -> Progress | None:
+        """Move what can be through a pipe; None where it is to be copied."""
         pipe = self._means.pipes.take()
         if pipe is None:
-            return self._copy()
-        self._pipe = pipe
+            return None
         try:
             pipe.held = os.splice(self.source.fileno(), pipe.input, PIPE_SIZE, flags=_SPLICE)
         except OSError as error:
-            self.drop()
+            self._means.pipes.give_back(pipe)
             if error.errno == errno.EAGAIN:
                 # Mostly there is nothing. But at a byte that was sent as urgent (TCP), splicing stops for good, while
                 # the socket stays readable; receiving goes on behind it.
-                return self._copy()
-            return self._copy_from_now_on(error)
+                return None
+            if error.errno not in _NO_SPLICE:
+                raise
+            self._bulk_left = _NEVER
+            return None
         if not pipe.held:
-            self.drop()
-            return Progress.NOTHING
+            self._means.pipes.give_back(pipe)
+            return _NOTHING
+        self._pipe, self.is_blocked = pipe, True
         return self._empty(pipe)
 
-    def _empty(self, pipe: Pipe) -> Progress | None:
+    def _empty(self, pipe: Pipe) -> Progress:
         while pipe.held:
             try:
                 pipe.held -= os.splice(pipe.output, self.sink.fileno(), pipe.held, flags=_SPLICE)
@@ -162,15 +183,12 @@ class Flow:
             except OSError as error:
                 if error.errno not in _NO_SPLICE:
                     raise SinkError(error.errno, error.strerror) from error
-                self._bulk_left = float("inf")
-                self._held = os.read(pipe.output, pipe.held)
+                self._bulk_left = _NEVER
+                self._hold(os.read(pipe.output, pipe.held))
                 pipe.held = 0
         self._means.pipes.give_back(pipe)
         self._pipe = None
-        return self.flush() if self._held else None
-
-    def _copy_from_now_on(self, error: OSError) -> Progress | None:
-        if error.errno not in _NO_SPLICE:
-            raise error
-        self._bulk_left = float("inf")
-        return self._copy()
+        if self._held:
+            return self.flush()
+        self.is_blocked = False
+        return _MORE

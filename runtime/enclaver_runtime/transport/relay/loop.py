@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import math
 import select
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final, Protocol
+from typing import Final
 
 import trio
 
@@ -24,31 +22,28 @@ HANG_UP: Final = select.EPOLLHUP | select.EPOLLERR
 _EVENTS = 64
 _TURN_SECONDS = 0.005
 
-# Timers that are cancelled lie where they are until so many have come together.
-_MAX_DEAD_TIMERS = 256
+# Between one look at all deadlines and the next, at least: each costs as much as there are activities.
+_LOOK_SECONDS = 0.05
 
 
-class Activity(Protocol):
-    """Something on a loop, which ends with it."""
+class Activity:
+    """Something on a loop, which ends with it; what is waited for seldom fails to come in time.
+
+    So setting a deadline is a mere attribute, and nothing keeps them in order: when the first of them comes, the loop
+    looks at those of all activities.
+    """
+
+    __slots__ = ("deadline",)
+
+    #: When :meth:`expire` is called, by trio's clock; set by :class:`Loop`.
+    deadline: float
+
+    def expire(self) -> None:
+        """The deadline has come; there is none now."""
 
     def close(self) -> None:
         """Stop at once, and close all that it has."""
-
-
-class Timer:
-    """A call to come, unless it is cancelled before."""
-
-    __slots__ = ("_loop", "callback")
-
-    def __init__(self, loop: Loop, callback: Callable[[], None]) -> None:
-        self._loop = loop
-        self.callback: Callable[[], None] | None = callback
-
-    def cancel(self) -> None:
-        """Never call; harmless after the call."""
-        if self.callback is not None:
-            self.callback = None
-            self._loop.dead_timers += 1
+        raise NotImplementedError
 
 
 class Loop:
@@ -58,13 +53,12 @@ class Loop:
         self._epoll = select.epoll()
         self._watched: dict[int, tuple[int, Callable[[int], None]]] = {}
         self._activities: dict[Activity, None] = {}
-        self._timers: list[tuple[float, int, Timer]] = []
-        self._numbers = itertools.count()
+        # No deadline is before it.
+        self._first_deadline = math.inf
         self._scope = trio.CancelScope()
-        self._released: list[socket.socket] = []
+        self._released: list[int] = []
         self._calling = False
         self._now = 0.0
-        self.dead_timers = 0
 
     def time(self) -> float:
         """What trio's clock says; within callbacks, what it said when they began to be called."""
@@ -72,11 +66,18 @@ class Loop:
 
     def add(self, activity: Activity) -> None:
         """Close ``activity`` when the loop ends, unless it is discarded before."""
+        activity.deadline = math.inf
         self._activities[activity] = None
 
     def discard(self, activity: Activity) -> None:
-        """Forget ``activity``, which has ended."""
+        """Forget ``activity``, which has ended, and its deadline."""
         self._activities.pop(activity, None)
+
+    def expire_at(self, activity: Activity, when: float) -> None:
+        """Have one of the loop's activities expire when trio's clock says ``when``, and not before."""
+        activity.deadline = when
+        if when < self._first_deadline:
+            self._first_deadline = self._scope.deadline = when
 
     def watch(self, number: int, events: int, callback: Callable[[int], None]) -> None:
         """Call ``callback`` with what has happened to a file, whenever it is one of ``events`` or a hang-up.
@@ -93,44 +94,33 @@ class Loop:
     def forget(self, number: int, callback: Callable[[int], None] | None = None) -> None:
         """Watch a file no longer; harmless if it is not watched, or for another callback than the one given."""
         watched = self._watched.get(number)
-        if watched is not None and callback in (None, watched[1]):
+        if watched is not None and (callback is None or callback == watched[1]):
             del self._watched[number]
             self._epoll.unregister(number)
 
     def release(self, plain: socket.socket) -> None:
         """Watch a socket no longer, and close it; harmless if it is closed."""
-        number = plain.fileno()
+        # So much less than a socket's own close() does, that it shows.
+        number = plain.detach()
         if number != -1:
             # Closing it takes it out of the epoll, as nobody else has it: what is forked here inherits no socket for
             # longer than until it executes its program.
             self._watched.pop(number, None)
             # Not while callbacks are called: its number would be a new socket's, and what has happened to it as well.
-            self._released.append(plain)
+            self._released.append(number)
             if not self._calling:
                 self._close_released()
-
-    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
-        """Call ``callback`` once, when trio's clock says ``when``."""
-        timer = Timer(self, callback)
-        heapq.heappush(self._timers, (when, next(self._numbers), timer))
-        if when < self._scope.deadline:
-            self._scope.deadline = when
-        if self.dead_timers > _MAX_DEAD_TIMERS and 2 * self.dead_timers > len(self._timers):
-            self._timers = [entry for entry in self._timers if entry[2].callback is not None]
-            heapq.heapify(self._timers)
-            self.dead_timers = 0
-        return timer
 
     async def run(self) -> None:
         """Call what is to be called until cancelled."""
         number = self._epoll.fileno()
         while True:
             # One scope for many waits: entering one costs as much as a connection's share of an epoll does.
-            with trio.CancelScope(deadline=self._timers[0][0] if self._timers else math.inf) as self._scope:
+            with trio.CancelScope(deadline=self._first_deadline) as self._scope:
                 while True:
                     await trio.lowlevel.wait_readable(number)
                     self._poll()
-            self._call_timers()
+            self._expire()
 
     def close(self) -> None:
         """End all activities, then the loop."""
@@ -144,10 +134,12 @@ class Loop:
         self._calling = True
         self._now = trio.current_time()
         end = self._now + _TURN_SECONDS
-        while self._now < end and (happened := self._epoll.poll(0, _EVENTS)):
+        # Looked up once, not for each event.
+        poll, watched_by = self._epoll.poll, self._watched.get
+        while self._now < end and (happened := poll(0, _EVENTS)):
             for number, events in happened:
                 # An earlier one's callback may have made an end to it.
-                watched = self._watched.get(number)
+                watched = watched_by(number)
                 if watched is not None:
                     watched[1](events)
             if self._released:
@@ -155,20 +147,25 @@ class Loop:
             self._now = trio.current_time()
         self._calling = False
 
-    def _call_timers(self) -> None:
+    def _expire(self) -> None:
         now = trio.current_time()
-        while self._timers and self._timers[0][0] <= now:
-            timer = heapq.heappop(self._timers)[2]
-            callback, timer.callback = timer.callback, None
-            if callback is None:
-                self.dead_timers -= 1
-            else:
-                callback()
+        self._first_deadline = math.inf
+        for activity in sorted([one for one in self._activities if one.deadline <= now], key=_deadline):
+            # An earlier one's end may have been its own.
+            if activity in self._activities:
+                activity.deadline = math.inf
+                activity.expire()
+        first = min(map(_deadline, self._activities), default=math.inf)
+        self._first_deadline = max(first, now + _LOOK_SECONDS)
 
     def _close_released(self) -> None:
-        for plain in self._released:
-            plain.close()
+        for number in self._released:
+            socket.close(number)
         self._released.clear()
+
+
+def _deadline(activity: Activity) -> float:
+    return activity.deadline
 
 
 @asynccontextmanager

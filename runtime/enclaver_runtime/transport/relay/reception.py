@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 import trio
 
-from enclaver_runtime.transport.relay.loop import READABLE
+from enclaver_runtime.transport.relay.loop import READABLE, Activity, Loop
 from enclaver_runtime.transport.relay.relays import Relay, Relays, plain_of
 from enclaver_runtime.transport.relay.visits import Steps, Visit
 from enclaver_runtime.transport.server import MAX_CONNECTIONS
@@ -44,16 +43,65 @@ async def serve(
     """
     async with trio.open_nursery() as nursery:
         reception = _Reception(nursery, relays, visit, task, max_connections)
-        plain = [plain_of(listener) for listener in listeners]
+        entrances = [_Entrance(relays.loop, plain_of(listener), reception.receive) for listener in listeners]
         try:
-            for one in plain:
-                reception.listen(one)
             task_status.started()
             await trio.sleep_forever()
         finally:
             reception.is_over = True
-            for one in plain:
-                relays.loop.release(one)
+            for entrance in entrances:
+                entrance.close()
+
+
+class _Listener(socket.socket):
+    """Takes the place of another; has at hand what accept() looks up each time, enums that cost as much as the call."""
+
+    __slots__ = ("family", "type")
+
+    family: socket.AddressFamily
+    type: socket.SocketKind
+
+    def __init__(self, plain: socket.socket) -> None:
+        self.family, self.type = plain.family, plain.type
+        super().__init__(plain.family, plain.type, plain.proto, fileno=plain.detach())
+
+
+class _Entrance(Activity):
+    """A listener that is the entrance's from now on; ``receive`` gets what it accepts."""
+
+    __slots__ = ("_listener", "_loop", "_receive")
+
+    def __init__(self, loop: Loop, listener: socket.socket, receive: Callable[[socket.socket], None]) -> None:
+        self._loop = loop
+        self._listener = listener = _Listener(listener)
+        self._receive = receive
+        listener.setblocking(False)
+        if listener.family in (socket.AF_INET, socket.AF_INET6):
+            # What it accepts inherits this.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        loop.add(self)
+        loop.watch(listener.fileno(), READABLE, self._accept)
+
+    def expire(self) -> None:
+        """The pause is over."""
+        self._loop.watch(self._listener.fileno(), READABLE, self._accept)
+
+    def close(self) -> None:
+        """Listen no longer."""
+        self._loop.discard(self)
+        self._loop.release(self._listener)
+
+    def _accept(self, _events: int) -> None:
+        for _ in range(_TURNS):
+            try:
+                client, _address = self._listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError:
+                self._loop.forget(self._listener.fileno())
+                self._loop.expire_at(self, self._loop.time() + _PAUSE_SECONDS)
+                return
+            self._receive(client)
 
 
 class _Reception(Generic[T]):
@@ -74,34 +122,13 @@ class _Reception(Generic[T]):
         #: Whether no task can be started any more, although the loop may still be in a turn.
         self.is_over = False
 
-    def listen(self, listener: socket.socket) -> None:
-        listener.setblocking(False)
-        if listener.family in (socket.AF_INET, socket.AF_INET6):
-            # What it accepts inherits this.
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._watch(listener)
-
-    def _watch(self, listener: socket.socket) -> None:
-        if listener.fileno() != -1:
-            self._relays.loop.watch(listener.fileno(), READABLE, functools.partial(self._accept, listener))
-
-    def _accept(self, listener: socket.socket, _events: int) -> None:
-        for _ in range(_TURNS):
-            try:
-                client, _address = listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                return
-            except OSError:
-                loop = self._relays.loop
-                loop.forget(listener.fileno())
-                loop.call_at(trio.current_time() + _PAUSE_SECONDS, functools.partial(self._watch, listener))
-                return
-            if self._active >= self._max_connections:
-                client.close()
-                continue
-            self._active += 1
-            client.setblocking(False)
-            Visit(self._relays.loop, client, self._visit(client), functools.partial(self._visited, client))
+    def receive(self, client: socket.socket) -> None:
+        if self._active >= self._max_connections:
+            client.close()
+            return
+        self._active += 1
+        client.setblocking(False)
+        Visit(self._relays.loop, client, self._visit(client), self._visited)
 
     def _visited(self, client: socket.socket, result: Relay | T | None) -> None:
         if isinstance(result, Relay):

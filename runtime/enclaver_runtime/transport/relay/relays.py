@@ -38,18 +38,7 @@ class Relays:
 
     def start(self, relay: Relay, on_end: Callable[[bool], None]) -> Channel:
         """Relay from now on, and close both sockets at the end; ``on_end`` is as for :class:`Channel`."""
-        left, right, to_left, to_right, hold = relay
-        return Channel(
-            self.loop,
-            self._means,
-            left,
-            right,
-            to_left=to_left,
-            to_right=to_right,
-            half_open=self._half_open,
-            hold=hold,
-            on_end=on_end,
-        )
+        return Channel(self.loop, self._means, *relay, half_open=self._half_open, on_end=on_end)
 
     async def run(self, left: trio.SocketStream, right: trio.SocketStream, *, hold: float = 0.0) -> bool:
         """The same as :func:`enclaver_runtime.transport.pump.pump`; the streams are closed at the end."""

@@ -1,6 +1,6 @@
 """What comes before a relay, as generators: read from top to bottom as a task is, as cheap as callbacks.
 
-A visit yields what it waits for, a :class:`Wait`, and goes on when that has come, or gets :class:`ExpiredError` at the
+A visit yields what it waits for, a :data:`Wait`, and goes on when that has come, or gets :class:`ExpiredError` at the
 time that it has given. It may go on for nothing, so whoever yields tries, and yields again. What it waits for it
 must not close itself, as the loop watches it: :meth:`Loop.release` does both.
 """
@@ -11,24 +11,21 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Generator
-from contextlib import suppress
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import trio
 
-from enclaver_runtime.transport.relay.loop import READABLE, WRITABLE, Loop, Timer
+from enclaver_runtime.transport.relay.loop import READABLE, WRITABLE, Activity, Loop
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
+_STREAM: Final = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+_TCP: Final = (socket.AF_INET, socket.AF_INET6)
+_BEGUN: Final = (0, errno.EINPROGRESS)
 
-class Wait(NamedTuple):
-    """A socket, what of it is waited for (the loop's READABLE, WRITABLE), and until when by trio's clock."""
-
-    plain: socket.socket
-    events: int
-    until: float
-
+#: A socket, what of it is waited for (the loop's READABLE, WRITABLE), and until when by trio's clock.
+Wait = tuple[socket.socket, int, float]
 
 #: A visit, or a part of one, and what it comes to.
 Steps = Generator[Wait, None, T]
@@ -53,17 +50,17 @@ def begin(family: int, address: tuple[object, ...] | str) -> socket.socket:
     Raises:
         OSError: it cannot even begin.
     """
-    plain = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    plain = socket.socket(family, _STREAM)
     try:
-        if family in (socket.AF_INET, socket.AF_INET6):
+        if family in _TCP:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        plain.connect(address)
-    except BlockingIOError as error:
-        # EINPROGRESS; with EAGAIN, a unix socket's listener has no room, and nothing will ever tell of any.
-        if family != socket.AF_UNIX:
-            return plain
-        plain.close()
-        raise ConnectionRefusedError(errno.EAGAIN, error.strerror) from error
+        # A number, as that it is in progress, the rule, would be a costly exception.
+        error = plain.connect_ex(address)
+        if error == errno.EAGAIN:
+            # A unix socket's listener has no room, and nothing will ever tell of any.
+            raise ConnectionRefusedError(error, os.strerror(error))
+        if error not in _BEGUN:
+            raise OSError(error, os.strerror(error))
     except BaseException:
         plain.close()
         raise
@@ -79,15 +76,22 @@ def connected(loop: Loop, plain: socket.socket, until: float) -> Steps[None]:
     """
     try:
         # On one machine it has mostly come about already, which spares the loop a turn.
-        with suppress(OSError):
-            plain.getpeername()
+        if _is_connected(plain):
             return
-        yield Wait(plain, WRITABLE, until)
+        yield plain, WRITABLE, until
         if error := plain.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             raise OSError(error, os.strerror(error))
     except BaseException:
         loop.release(plain)
         raise
+
+
+def _is_connected(plain: socket.socket) -> bool:
+    try:
+        plain.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 def receive(plain: socket.socket, size: int, until: float) -> Steps[bytes]:
@@ -96,7 +100,7 @@ def receive(plain: socket.socket, size: int, until: float) -> Steps[bytes]:
         try:
             return plain.recv(size)
         except BlockingIOError:
-            yield Wait(plain, READABLE, until)
+            yield plain, READABLE, until
 
 
 def send(plain: socket.socket, data: bytes, until: float) -> Steps[None]:
@@ -105,18 +109,15 @@ def send(plain: socket.socket, data: bytes, until: float) -> Steps[None]:
         try:
             data = data[plain.send(data) :]
         except BlockingIOError:
-            yield Wait(plain, WRITABLE, until)
+            yield plain, WRITABLE, until
 
 
-def read(plain: socket.socket, reader: Reader[T], until: float, *, ahead: int) -> Steps[tuple[T, bytes]]:
-    """What ``reader`` makes of what comes, and what has come behind that.
+def read(plain: socket.socket, reader: Reader[T], until: float, data: bytes) -> Steps[tuple[T, bytes]]:
+    """What ``reader`` makes of ``data``, which has come already, and of what comes; and what has come behind that.
 
-    The first ``ahead`` bytes are read at once, wanted or not; after them no byte that the reader does not want.
-    Raises OSError, ExpiredError, and what the reader raises.
+    No byte is read that the reader does not want. Raises OSError, ExpiredError, and what the reader raises.
     """
-    size = ahead
     while True:
-        data = yield from receive(plain, size, until)
         while True:
             wanted = reader.wanted
             result = reader.receive_data(data[:wanted])
@@ -125,7 +126,7 @@ def read(plain: socket.socket, reader: Reader[T], until: float, *, ahead: int) -
                 return result, data
             if not data:
                 break
-        size = reader.wanted
+        data = yield from receive(plain, reader.wanted, until)
 
 
 async def drive(steps: Steps[T]) -> T:
@@ -133,10 +134,10 @@ async def drive(steps: Steps[T]) -> T:
     error: ExpiredError | None = None
     try:
         while True:
-            wait = next(steps) if error is None else steps.throw(error)
-            wait_for = trio.lowlevel.wait_readable if wait.events == READABLE else trio.lowlevel.wait_writable
-            with trio.move_on_at(wait.until) as scope:
-                await wait_for(wait.plain)
+            plain, events, until = next(steps) if error is None else steps.throw(error)
+            wait_for = trio.lowlevel.wait_readable if events == READABLE else trio.lowlevel.wait_writable
+            with trio.move_on_at(until) as scope:
+                await wait_for(plain)
             error = ExpiredError() if scope.cancelled_caught else None
     except StopIteration as end:
         result: T = end.value
@@ -145,45 +146,44 @@ async def drive(steps: Steps[T]) -> T:
         steps.close()
 
 
-class Visit(Generic[T]):
+class Visit(Activity, Generic[T]):
     """Runs ``steps`` on a loop, from now on.
 
     Args:
         client: whose visit it is; closed by :meth:`close`, else left to ``on_end``.
-        on_end: gets what they come to, None when a failure (OSError, ExpiredError) ended them; not called after
-            :meth:`close`.
+        on_end: gets the client and what they come to, None when a failure (OSError, ExpiredError) ended them; not
+            called after :meth:`close`.
     """
 
+    __slots__ = ("_client", "_loop", "_on_end", "_steps", "_watched")
+
     def __init__(
-        self, loop: Loop, client: socket.socket, steps: Steps[T], on_end: Callable[[T | None], None]
+        self, loop: Loop, client: socket.socket, steps: Steps[T], on_end: Callable[[socket.socket, T | None], None]
     ) -> None:
         self._loop = loop
         self._client = client
         self._steps = steps
         self._on_end = on_end
         self._watched: socket.socket | None = None
-        self._timer: Timer | None = None
         loop.add(self)
         self._proceed(None)
 
     def close(self) -> None:
         """End it at once, where it is."""
         self._loop.discard(self)
-        self._stop_waiting()
+        self._stop_watching()
         self._steps.close()
         self._loop.release(self._client)
+
+    def expire(self) -> None:
+        """What it waits for has not come in time, which is its own to judge."""
+        self._proceed(ExpiredError())
 
     def _resume(self, _events: int) -> None:
         self._proceed(None)
 
-    def _expire(self) -> None:
-        self._proceed(ExpiredError())
-
     def _proceed(self, error: ExpiredError | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        result: T | None = None
+        result: T | None
         try:
             wait = next(self._steps) if error is None else self._steps.throw(error)
         except StopIteration as end:
@@ -194,22 +194,24 @@ class Visit(Generic[T]):
             self._wait(wait)
             return
         self._loop.discard(self)
-        watched = self._watched.fileno() if self._watched is not None else None
-        self._on_end(result)
+        watched = self._watched
+        if watched is None:
+            self._on_end(self._client, result)
+            return
+        number = watched.fileno()
+        self._on_end(self._client, result)
         # Unless what has come of it watches the same socket, which has been spared the kernel then.
-        if watched is not None:
-            self._loop.forget(watched, self._resume)
+        self._loop.forget(number, self._resume)
 
     def _wait(self, wait: Wait) -> None:
-        if self._watched is not wait.plain:
-            self._stop_waiting()
-            self._watched = wait.plain
-        self._loop.watch(wait.plain.fileno(), wait.events, self._resume)
-        self._timer = self._loop.call_at(wait.until, self._expire)
+        plain, events, until = wait
+        if self._watched is not plain:
+            self._stop_watching()
+            self._watched = plain
+        self._loop.watch(plain.fileno(), events, self._resume)
+        self._loop.expire_at(self, until)
 
-    def _stop_waiting(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+    def _stop_watching(self) -> None:
         if self._watched is not None:
             self._loop.forget(self._watched.fileno(), self._resume)
             self._watched = None

@@ -83,8 +83,8 @@ def asked_to_end(number: int, _: object) -> None:
 
 def main() -> None:
     """Serve orders until one ends it."""
-    signal.signal(signal.SIGTERM, asked_to_end)
-    signal.signal(signal.SIGINT, asked_to_end)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, asked_to_end)
     server = socketserver.ThreadingTCPServer(("127.0.0.1", PORT), Order)
     print(f"listening, pid {os.getpid()}", flush=True)
     server.serve_forever()

@@ -27,11 +27,13 @@ def run(
     *,
     stop_after: float | None = None,
     stop_by: int = signal.SIGTERM,
+    stop_signal: int | None = None,
     cancel_after: float | None = None,
     grace: float = 10,
 ) -> Result:
     """Run a shell script as the app; how it ended, how long it took, and what it left behind."""
-    plan = config.App(argv=("/bin/sh", "-c", script), env={"PATH": "/bin:/usr/bin"}, cwd="/", uid=0, gid=0)
+    env = {"PATH": "/bin:/usr/bin"}
+    plan = config.App(argv=("/bin/sh", "-c", script), env=env, cwd="/", uid=0, gid=0, stop_signal=stop_signal)
     started: list[int] = []
 
     async def main() -> Exited | Signaled | str:
@@ -93,6 +95,18 @@ def test_a_stop_asks_first(number: signal.Signals) -> None:
     status, seconds, left = run(f"trap 'exit 5' {name}; sleep 60 & wait", stop_after=0.3, stop_by=number)
     assert (status, left) == (Exited(5), set())
     assert seconds < 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("asked", "got"), [(signal.SIGTERM, signal.SIGQUIT), (signal.SIGINT, signal.SIGINT)], ids=["SIGTERM", "SIGINT"]
+)
+def test_an_app_may_have_a_stop_signal_of_its_own(asked: signal.Signals, got: signal.Signals) -> None:
+    traps = "; ".join(
+        f"trap 'exit {int(one)}' {one.name[3:]}" for one in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT)
+    )
+    status, _, left = run(f"{traps}; sleep 60 & wait", stop_after=0.3, stop_by=asked, stop_signal=signal.SIGQUIT)
+    assert (status, left) == (Exited(int(got)), set())
 
 
 @pytest.mark.slow

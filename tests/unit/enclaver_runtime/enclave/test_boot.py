@@ -39,10 +39,12 @@ class Life:
     left: set[int] = field(default_factory=set)
 
 
-def runtime_json(script: str, **sections: object) -> bytes:
-    app = {"argv": ["/bin/sh", "-c", script], "env": {"PATH": "/bin:/usr/bin"}, "cwd": "/", "uid": 0, "gid": 0}
+def runtime_json(script: str, *, stop_signal: int | None = None, **sections: object) -> bytes:
+    env = {"PATH": "/bin:/usr/bin"}
+    runs = {"cwd": "/", "uid": 0, "gid": 0, "stop_signal": stop_signal}
+    app = {"argv": ["/bin/sh", "-c", script], "env": env} | runs
     nothing: dict[str, object] = {"egress": None, "ingress": [], "kms_proxy": None, "api": None}
-    return json.dumps({"version": 1, "app": app} | nothing | sections).encode()
+    return json.dumps({"version": 2, "app": app} | nothing | sections).encode()
 
 
 def nothing_to_prepare(console: Console) -> None:
@@ -59,6 +61,7 @@ def live(
     meanwhile: Callable[[], Awaitable[object]] | None = None,
     request: bytes = b"",
     log_delay: float = 0.0,
+    heartbeat: bool = True,
     out_of_memory: Callable[[], Set[int]] = frozenset,
 ) -> Life:
     """Boot a machine whose vsock is unix sockets, with a parent that reads status and log to their ends.
@@ -91,7 +94,7 @@ def live(
         path = f"{folder}/vm"
         machine = Machine(
             listen=lambda port: vsock.listen_hybrid(path, port),
-            connect=connect,
+            connect=connect if heartbeat else None,
             prepare=prepare,
             read_config=lambda: document,
             root="/",
@@ -141,6 +144,11 @@ def test_a_whole_life() -> None:
     assert "app exited with code 42" in words
     assert any(word.startswith("app started, pid ") for word in words)
     assert any(word.startswith("heartbeat not answered") for word in words)
+
+
+def test_a_heartbeat_that_somebody_else_has_sent_is_not_sent_again() -> None:
+    life = live("exit 4", heartbeat=False)
+    assert (life.last, "heartbeat" in life.console) == (Exited(4), False)
 
 
 def test_an_end_by_a_signal() -> None:
@@ -271,7 +279,7 @@ def test_a_signal_asks_the_app_to_end(number: signal.Signals) -> None:
         await trio.sleep(0.3)
         os.kill(os.getpid(), number)
 
-    life = live("trap 'echo bye; exit 7' TERM; sleep 60 & wait", meanwhile=later)
+    life = live(f"trap 'echo bye; exit 7' {number.name.removeprefix('SIG')}; sleep 60 & wait", meanwhile=later)
     assert (life.last, life.log) == (Exited(7), b"bye\n")
     assert f"{number.name}: the app is asked to end" in life.console
 
@@ -283,6 +291,13 @@ def test_a_parent_that_asks_ends_the_app(number: signal.Signals) -> None:
     life = live(script, request=b"garbage\n" + stop.format_request(number) * 2)
     assert (life.last, life.log) == (Exited(7), b"hello\nbye\n")
     assert life.console.count(f"the parent asks the app to end ({number.name})") == 1
+
+
+def test_a_parent_that_asks_an_app_that_has_a_signal_of_its_own() -> None:
+    script = "trap 'echo bye; exit 7' QUIT; echo hello; sleep 60 & wait"
+    config = runtime_json(script, stop_signal=signal.SIGQUIT)
+    life = live("", config=config, request=stop.format_request(signal.SIGTERM))
+    assert (life.last, life.log) == (Exited(7), b"hello\nbye\n")
 
 
 def test_an_app_that_took_all_memory_is_told_in_its_log() -> None:

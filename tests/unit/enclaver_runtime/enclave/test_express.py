@@ -10,6 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock, trio_test
 
+from enclaver_runtime.enclave import express
 from enclaver_runtime.enclave.express import Begun, Express
 from enclaver_runtime.enclave.parent_link import ParentLink
 from enclaver_runtime.protocol import frames
@@ -51,8 +52,8 @@ async def visit(
         client.close()
     start = trio.current_time()
     async with open_loop() as loop:
-        express = Express(loop, policy=Policy(allow=["**.example"]), link=link, idle_timeout=7, hold=1)
-        result = await visits.drive(express.visit(near))
+        way = Express(loop, policy=Policy(allow=["**.example"]), link=link, idle_timeout=7, hold=1)
+        result = await visits.drive(way.visit(near))
     client.close()
     if isinstance(result, Relay):
         assert result.left is near
@@ -98,6 +99,44 @@ async def test_a_plain_tunnel_to_where_it_may_go() -> None:
         0,
     )
     assert parent.close() == FRAME
+
+
+@trio_test
+async def test_what_is_known_is_asked_for_again_and_what_is_not_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(express, "_TARGETS", 2)
+    parents: list[Parent] = []
+
+    def begin(_cid: int, _port: int) -> socket.socket:
+        parents.append(Parent(frames.format_answer(Connected())))
+        return parents[-1].begin()
+
+    link = ParentLink(known, begin=begin)
+    await (await link.open(1)).aclose()
+    async with open_loop() as loop:
+        way = Express(loop, policy=Policy(allow=["**.example"]), link=link, idle_timeout=7, hold=1)
+        for host in (b"a", b"b", b"a", b"c", b"a", b"c"):
+            for early in (b"", b"early", b""):
+                client, near = socket.socketpair()
+                near.setblocking(False)
+                client.send(b"CONNECT %s.example:443 HTTP/1.1\r\nHost: x\r\n\r\n" % host + early)
+                result = await visits.drive(way.visit(near))
+                assert isinstance(result, Relay)
+                assert result.to_right == early
+                for one in (client, near, result.right):
+                    one.close()
+                assert parents.pop().close() == frames.format_request(Request(f"{host.decode()}.example", 443))
+        assert len(way._known) <= 2
+        assert not any(head.endswith(b"early") for head in way._known)
+        for received in (
+            b"GET http://a.example/ HTTP/1.1\r\nAuthorization: x\r\n\r\n",
+            HEAD.replace(b"example", b"test"),
+        ):
+            client, near = socket.socketpair()
+            near.setblocking(False)
+            with client, near:
+                client.send(received)
+                assert isinstance(await visits.drive(way.visit(near)), Begun)
+            assert received not in way._known
 
 
 @trio_test

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import trio_test
 
+from enclaver_runtime.enclave import http
 from enclaver_runtime.enclave.http import End, Exchange, HttpStream
 from enclaver_runtime.protocol.connect import Refusal, Target
 from tests.unit.enclaver_runtime.net import read_all, read_until, unix_pair
@@ -62,6 +63,37 @@ async def test_an_origin_that_answers_nothing_valid_is_a_refusal(response: bytes
     end = await exchange(GET, response)
     assert isinstance(end, Refusal)
     assert end.status == 502
+
+
+@pytest.mark.parametrize("answer", [b"", OK[:-1]])
+@trio_test
+async def test_a_client_that_has_ended_its_output_waits_for_an_origin_only_so_long(
+    answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "ABANDONED_SECONDS", 0.3)
+    client, ours = unix_pair()
+    origin, upstream = unix_pair()
+    async with client, ours, origin, upstream:
+        await client.send_all(GET)
+        await client.send_eof()
+        side = HttpStream(ours, h11.SERVER)
+        head = await side.next_event()
+        assert isinstance(head, h11.Request)
+        start, ends = trio.current_time(), list[End | Refusal]()
+
+        async def run() -> None:
+            one = Exchange(side, HttpStream(upstream, h11.CLIENT), head, Target("a", 80, b"/"), "a")
+            ends.append(await one.run())
+
+        with trio.fail_after(5):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(run)
+                await read_until(origin, b"\r\n\r\n")
+                # An origin that still says something is not silent.
+                await trio.sleep(0.2)
+                await origin.send_all(b"HTTP/1.1 100 Continue\r\n\r\n" + answer)
+        assert trio.current_time() - start >= 0.5
+        assert ends == [End.RESET]
 
 
 @trio_test

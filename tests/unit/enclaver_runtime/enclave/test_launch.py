@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from enclaver_runtime.config import App
+from enclaver_runtime.enclave import launch as launching
 from enclaver_runtime.enclave.launch import LaunchError, launch
 from enclaver_runtime.enclave.reaper import Reaper
 from tests.unit.enclaver_runtime.isolation import in_child, needs_root
@@ -75,6 +76,18 @@ def test_the_environment_is_the_apps_alone() -> None:
 
 def test_a_name_without_a_slash_is_found_in_the_apps_path() -> None:
     assert run("echo", "hi", env={"PATH": "/nowhere:/bin"}) == (0, b"hi\n")
+
+
+@pytest.mark.parametrize(("runtimes", "apps"), [("-1000\n", "0"), ("0\n", "0\n"), ("900\n", "900\n")])
+def test_what_spares_the_runtime_when_memory_ends_does_not_spare_the_app(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtimes: str, apps: str
+) -> None:
+    # A file in its place: a container may lack the capability to set such a score.
+    score = tmp_path / "oom_score_adj"
+    score.write_text(runtimes)
+    monkeypatch.setattr(launching, "OOM_SCORE", str(score))
+    run("/bin/true")
+    assert score.read_text() == apps
 
 
 def test_the_working_folder() -> None:

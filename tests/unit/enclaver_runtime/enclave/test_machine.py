@@ -16,7 +16,7 @@ from trio.testing import trio_test
 
 from enclaver_runtime import config
 from enclaver_runtime.config import ConfigError
-from enclaver_runtime.enclave import entropy, machine
+from enclaver_runtime.enclave import entropy, filesystems, machine
 from enclaver_runtime.enclave.console import Console
 from enclaver_runtime.enclave.development_nsm import NOTICE
 from enclaver_runtime.enclave.security_module import NsmUnavailableError
@@ -72,6 +72,36 @@ def test_the_real_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     assert root == ["dev", "etc", "proc", "sys", "tmp"]
     assert (name, files, proc) == ("enclave", (limit, limit), True)
+
+
+@needs_root
+def test_what_another_init_has_mounted_is_taken_as_it_is() -> None:
+    """The mounts of AWS's init: as its child this process would find them."""
+
+    def scenario() -> tuple[str, list[str], str]:
+        codecs.lookup("ascii")
+        new = tempfile.mkdtemp()
+        os.chroot(new)
+        os.chdir("/")
+        for mount in filesystems.BASE:
+            if mount.target in ("proc", "sys", "tmp"):
+                os.mkdir(f"/{mount.target}")
+                syscalls.mount(mount.kind, f"/{mount.target}", mount.kind)
+        Path("/tmp/theirs").write_text("still there")
+        left_out = [line for line in machine._mounts() if " not mounted: " not in line]
+        return Path("/tmp/theirs").read_text(), left_out, Path("/proc/self/mounts").read_text()
+
+    theirs, said, mounts = in_child(scenario, namespaces=True)
+    assert (theirs, said) == ("still there", [])
+    targets = [line.split()[1] for line in mounts.splitlines()]
+    assert len(targets) == len(set(targets))
+    assert {f"/{mount.target}" for mount in filesystems.BASE if mount.needed} <= set(targets)
+
+
+def test_the_heartbeat_is_sent_by_the_first_process_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert machine.machine(Console()).connect is None
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    assert machine.machine(Console()).connect is vsock.connect
 
 
 def answer(request: bytes) -> bytes:

@@ -11,6 +11,7 @@ from trio.testing import trio_test
 from enclaver_runtime.enclave.parent_link import ParentLink, open_egress
 from enclaver_runtime.protocol import frames
 from enclaver_runtime.protocol.frames import Connected, Failed, Request
+from enclaver_runtime.transport import vsock
 from tests.unit.enclaver_runtime.net import read_all, unix_pair
 
 REQUEST = Request("example.com", 443)
@@ -51,6 +52,38 @@ async def test_the_parent_is_found_once(cid: int, silent: bool) -> None:
             pass
     assert {one for one in parent.asked if one[0] != cid} <= {(5 - cid, 7)}
     assert parent.asked[-2:] == [(cid, 7)] * 2
+    await parent.close()
+
+
+@trio_test
+async def test_what_its_connections_can_do_is_known_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vsock, "half_closes", lambda _: False)
+    parent = Parent(2)
+    link = ParentLink(parent.connect)
+    before = link.half_closes
+    async with await link.open(7):
+        assert (before, link.half_closes) == (True, False)
+    await parent.close()
+
+
+@trio_test
+async def test_a_parent_that_resets_its_first_connection_at_once_is_not_found_yet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def reset(_: object) -> bool:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    parent = Parent(2)
+    link = ParentLink(parent.connect, begin=lambda _cid, _port: socket.socket())
+    with monkeypatch.context() as patch:
+        patch.setattr(vsock, "half_closes", reset)
+        with pytest.raises(OSError, match="not connected"):
+            await link.open(7)
+    assert link.begin(7) is None
+    # Our end of it is closed.
+    assert await read_all(parent.sides[0]) == b""
+    async with await link.open(7):
+        assert link.half_closes
     await parent.close()
 
 

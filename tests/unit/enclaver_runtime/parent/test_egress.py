@@ -73,6 +73,22 @@ async def test_bytes_follow_the_frames_even_at_once(tmp_path: Path) -> None:
 
 
 @trio_test
+async def test_what_is_known_is_decided_as_before_and_what_follows_it_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("enclaver_runtime.parent.egress._REQUESTS", 2)
+    async with serving(upper) as port, egress(tmp_path, allow=["host"]) as served:
+        allowed = frames.format_request(Request("host", port))
+        for number in (80, 81, 82, 80):
+            refused = frames.format_request(Request("denied.example", number))
+            for early in (b"", b"one", b"", b"two"):
+                assert await served.say(allowed + early) == OK + early.upper()
+                assert b"blocked by egress security policy" in await served.say(refused + early)
+    # Remembered or not, every refusal is told.
+    assert len(served.told) == 16
+
+
+@trio_test
 async def test_what_the_policy_refuses_is_told_and_answered(tmp_path: Path) -> None:
     async with egress(tmp_path, allow=["host:1"]) as served:
         answer = frames.parse_answer((await served.say(frames.format_request(Request("host", 2))))[2:])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -89,6 +90,32 @@ async def test_an_enclave_is_made_reached_and_ended(launch: Launch, monkeypatch:
         assert made["Flags"] == "NONE"
     assert launch.stand_in.enclaves == []
     assert launch.said == [f"enclave {made['EnclaveID']}: CID 10, 512 MiB, 2 processors"]
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EACCES])
+@trio_test
+async def test_a_container_that_may_not_use_vsock_is_told_before_an_enclave_is_made(
+    launch: Launch, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def forbidden() -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(vsock, "check", forbidden)
+    with pytest.raises(ParentError, match="may not use vsock: .*--security-opt seccomp=unconfined"):
+        async with launch():
+            pass
+    assert launch.stand_in.calls == []
+
+
+@trio_test
+async def test_a_machine_without_vsock_is_left_to_nitro_cli(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    monkeypatch.setattr(vsock, "check", missing)
+    async with launch() as enclave:
+        await enclave.wait_booting()
+    assert launch.stand_in.calls[0] == ["describe-enclaves"]
 
 
 @trio_test

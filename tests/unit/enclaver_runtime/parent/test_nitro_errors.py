@@ -36,6 +36,7 @@ def test_the_first_message_is_the_cause_and_has_a_cure() -> None:
         ("E32", "whole cores"),
         ("E36", "--debug-mode"),
         ("E56", "NITRO_CLI_LOGS_PATH"),
+        ("E59", "sign the image again"),
         ("E51", ""),
     ],
 )

@@ -63,7 +63,78 @@ def test_a_stream_that_ends_early_is_opened_again() -> None:
     # The half line of the first connection must not be joined to the second's.
     final, seen = _read([format_line(Running()), line[:5]], [], [format_line(Running()), line])
     assert final == Exited(3)
-    assert seen == [Running(), Running(), Exited(3)]
+    # What the second one repeats is no news.
+    assert seen == [Running(), Exited(3)]
+
+
+class Silent:
+    """An enclave that is running, and whose earlier connections die without a word.
+
+    Args:
+        refused: attempts, after the first, that nobody answers.
+        mute: connections, after the first, on which nobody says anything.
+    """
+
+    def __init__(self, refused: int = 0, mute: int = 0) -> None:
+        self.refused = refused
+        self.mute = mute
+        self.streams: list[tuple[trio.abc.Stream, trio.abc.Stream]] = []
+        self.muted: list[trio.abc.Stream] = []
+
+    async def connect(self, port: int, timeout: float) -> trio.abc.Stream:
+        if self.streams and self.refused:
+            self.refused -= 1
+            await trio.sleep(timeout)
+            raise TimeoutError("nobody answers")
+        ours, theirs = memory_stream_pair()
+        if self.streams and self.mute:
+            self.mute -= 1
+            self.muted.append(ours)
+            return ours
+        self.streams.append((ours, theirs))
+        await theirs.send_all(format_line(Running()))
+        return ours
+
+    def assert_closed(self) -> None:
+        for ours in [*self.muted, *(ours for ours, _ in self.streams)]:
+            with pytest.raises(trio.ClosedResourceError):
+                trio.run(ours.receive_some)
+
+
+@pytest.mark.parametrize(
+    ("refused", "mute", "expected"), [(0, 0, 7), (2, 0, 5), (100, 0, 1), (0, 2, 5), (0, 100, 1), (1, 1, 5)]
+)
+def test_a_silent_stream_is_left_for_another_that_tells_something(refused: int, mute: int, expected: int) -> None:
+    enclave, seen = Silent(refused, mute), list[Status]()
+
+    async def main() -> Status:
+        async with trio.open_nursery() as nursery:
+
+            async def end() -> None:
+                await trio.sleep(200)
+                # The dead ones are told nothing, unless one has no successor.
+                await enclave.streams[-1][1].send_all(format_line(Exited(3)))
+
+            nursery.start_soon(end)
+            return await reader.read_status(enclave.connect, 17000, on_status=seen.append)
+
+    assert trio.run(main, clock=MockClock(autojump_threshold=0)) == Exited(3)
+    # Whoever is running all the time is no news.
+    assert seen == [Running(), Exited(3)]
+    assert len(enclave.streams) == expected
+    enclave.assert_closed()
+
+
+@pytest.mark.parametrize("seconds", [1, 29.9, 30, 31, 67, 200])
+def test_no_stream_is_left_open_when_nobody_waits_any_more(seconds: float) -> None:
+    enclave = Silent(refused=1, mute=1)
+
+    async def main() -> None:
+        with trio.move_on_after(seconds):
+            await reader.read_status(enclave.connect, 17000, on_status=lambda _: None)
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+    enclave.assert_closed()
 
 
 def test_what_follows_the_final_status_is_not_looked_at() -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import functools
-from collections.abc import Sequence
+import socket
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,9 @@ import trio
 from trio.testing import trio_test
 
 from enclaver_runtime.config import App, Config, Egress, Ingress
+from enclaver_runtime.parent import services as services_module
 from enclaver_runtime.parent.errors import ParentError, plain_errors
-from enclaver_runtime.parent.services import ParentService, Publication, services
+from enclaver_runtime.parent.services import ANY, ParentService, Publication, addresses, services
 from enclaver_runtime.protocol import frames
 from enclaver_runtime.protocol.frames import Connected, Request
 from enclaver_runtime.transport import vsock
@@ -39,6 +42,27 @@ def test_publications(text: str, expected: Publication) -> None:
 def test_what_is_no_publication(text: str) -> None:
     with pytest.raises(ParentError, match="not a published port"):
         Publication.parse(text)
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1", "::1", "0.0.0.0", "::"])
+def test_an_address_is_itself(text: str) -> None:
+    assert addresses(text) == (text,)
+
+
+@pytest.mark.parametrize("text", ["", "localhost", "[::1]", "1.2.3", "all"])
+def test_what_is_no_address(text: str) -> None:
+    with pytest.raises(ParentError, match="not an address"):
+        addresses(text)
+
+
+def test_any_address_is_of_both_families_where_there_are_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert addresses(ANY) == ("0.0.0.0", "::")
+
+    def without_ipv6(family: int) -> socket.socket:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    monkeypatch.setattr(socket, "socket", without_ipv6)
+    assert addresses(ANY) == ("0.0.0.0",)
 
 
 def config(*, egress: bool = False, ports: Sequence[int] = ()) -> Config:
@@ -133,3 +157,21 @@ async def expect_taken(service: ParentService, enclave: FakeEnclave) -> None:
 
     with pytest.raises(ParentError, match=r"127.0.0.1:\d+ cannot be listened on: .*in use"):
         await run()
+
+
+@trio_test
+async def test_lines_about_a_published_port_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    async def serve(*, tell: Callable[[str], None], task_status: trio.TaskStatus[int], **_: object) -> None:
+        for number in range(1000):
+            tell(f"ingress: {number}")
+        task_status.started(1)
+
+    monkeypatch.setattr(services_module, "serve_ingress", serve)
+    async with trio.open_nursery() as nursery:
+        for service in services(config(ports=[80]), publish=[Publication("127.0.0.1", 0, 80)], tell=told.append):
+            await nursery.start(service, FakeEnclave(tmp_path))
+    assert 1 <= len([line for line in told if line.startswith("ingress: ")]) <= 100
+    # What everybody waits for is never among what is left out.
+    assert told[-1] == "127.0.0.1:1 leads to the enclave's port 80"

@@ -38,6 +38,17 @@ def test_requests_come_back_however_they_are_split(host: str, port: int, rest: b
     assert (frames.parse_request(payload), left) == (request, rest)
 
 
+@given(st.one_of(st.binary(max_size=40), st.binary(max_size=300).map(lambda data: struct.pack("<H", len(data)) + data)))
+def test_one_whole_frame_is_what_the_reader_takes_for_one(data: bytes) -> None:
+    payload = frames.only_frame(data)
+    if payload is not None:
+        assert read(data, []) == (payload, b"")
+    else:
+        with suppress(FrameError):
+            found, left = read(data, [])
+            assert found is None or left
+
+
 @given(
     st.one_of(st.just(Connected()), st.builds(Failed, st.integers(-(2**31), 2**31 - 1), st.text(max_size=512))),
     st.lists(st.integers(1, 9)),

@@ -4,10 +4,12 @@ import socket
 import threading
 
 import pytest
+import trio
 from trio.testing import trio_test
 
-from enclaver_runtime.transport.connections import connect_tcp, listen_tcp
-from tests.unit.enclaver_runtime.net import port_of
+from enclaver_runtime.transport.connections import connect_tcp, is_quiet, listen_tcp
+from enclaver_runtime.transport.pump import reset
+from tests.unit.enclaver_runtime.net import port_of, tcp_pair
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
@@ -32,3 +34,20 @@ async def test_names_are_no_addresses() -> None:
         await connect_tcp("localhost", 1)
     with pytest.raises(ValueError, match="does not appear"):
         listen_tcp("localhost", 0)
+
+
+@pytest.mark.parametrize("event", ["bytes", "an end", "a reset"])
+@trio_test
+async def test_a_connection_is_quiet_until_something_comes(event: str) -> None:
+    near, far = await tcp_pair()
+    async with near, far:
+        assert is_quiet(near)
+        if event == "bytes":
+            await far.send_all(b"x")
+        elif event == "an end":
+            await far.send_eof()
+        else:
+            reset(far)
+            await far.aclose()
+        await trio.lowlevel.wait_readable(near.socket)
+        assert not is_quiet(near)

@@ -11,6 +11,8 @@ from typing import Protocol
 
 import pytest
 import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from trio.testing import trio_test
 
 from enclaver_runtime.transport.pump import pump
@@ -124,6 +126,55 @@ async def test_much_goes_both_ways_at_once_in_small_buffers_and_large(relaying: 
         nursery.start_soon(receive, "down", relay.client)
     assert received == {"up": up, "down": down}
     assert relay.complete is True
+
+
+#: What one side does: pieces that it sends, by size, with a turn for others after some, then its end; and how much it
+#: reads at a time, with turns for others in between.
+Behaviour = tuple[list[tuple[int, bool]], int, bool]
+BEHAVIOURS = st.tuples(
+    st.lists(st.tuples(st.one_of(st.integers(1, 100), st.integers(100_000, 400_000)), st.booleans()), max_size=4),
+    st.sampled_from([1000, 65536, 1 << 20]),
+    st.booleans(),
+)
+
+
+async def behave(stream: trio.SocketStream, behaviour: Behaviour, received: bytearray) -> None:
+    pieces, at_once, slowly = behaviour
+
+    async def say() -> None:
+        for number, (size, pause) in enumerate(pieces):
+            await stream.send_all(bytes([number + 1]) * size)
+            if pause:
+                await trio.sleep(0.002)
+        await stream.send_eof()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(say)
+        while data := await stream.receive_some(at_once):
+            received.extend(data)
+            if slowly:
+                await trio.sleep(0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", [plainly, by_a_loop])
+@settings(deadline=None, max_examples=25)
+@given(BEHAVIOURS, BEHAVIOURS, st.sampled_from([(tcp, unix), (unix, tcp), (tcp, tcp)]))
+def test_whoever_says_what_and_reads_it_when_all_of_it_arrives_in_order(
+    way: Way, left: Behaviour, right: Behaviour, kinds: Kinds
+) -> None:
+    async def main() -> None:
+        heard = bytearray(), bytearray()
+        client, server = await kinds[0](), await kinds[1]()
+        with trio.fail_after(20):
+            async with client[0], client[1], server[0], server[1], trio.open_nursery() as nursery:
+                nursery.start_soon(behave, client[0], left, heard[0])
+                nursery.start_soon(behave, server[0], right, heard[1])
+                assert await way(client[1], server[1], 600, 0)
+        for (pieces, *_), got in zip((right, left), heard, strict=True):
+            assert got == b"".join(bytes([number + 1]) * size for number, (size, _) in enumerate(pieces))
+
+    trio.run(main)
 
 
 @trio_test

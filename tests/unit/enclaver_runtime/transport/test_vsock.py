@@ -14,6 +14,25 @@ import trio
 from enclaver_runtime.transport import vsock
 
 
+def test_whether_vsock_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, ...]] = []
+
+    def opened(*arguments: int) -> SimpleNamespace:
+        asked.append(arguments)
+        return SimpleNamespace(close=lambda: asked.append(()))
+
+    monkeypatch.setattr(socket, "socket", opened)
+    vsock.check()
+    assert asked == [(socket.AF_VSOCK, socket.SOCK_STREAM), ()]
+
+    def forbidden(*_: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(socket, "socket", forbidden)
+    with pytest.raises(PermissionError):
+        vsock.check()
+
+
 def parent(path: Path, said: bytes, received: list[bytes]) -> Callable[[], Awaitable[None]]:
     """A hybrid parent for one connection, which answers the first line with ``said``, or hangs up on it."""
     listener = socket.socket(socket.AF_UNIX)

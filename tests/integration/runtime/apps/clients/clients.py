@@ -148,6 +148,8 @@ CHECKS: dict[str, Callable[[], object]] = {
     "inside": lambda: curl("http://inside.example.com/hello"),
     "denied address": lambda: curl("http://moved.example.net/hello"),
     "nobody": lambda: curl("http://nobody.example.com/"),
+    "silent": lambda: curl("http://silent.example.net/"),
+    "silent tunnel": lambda: curl("--include", "https://silent.example.net/"),
     "refused": lambda: curl("--include", f"https://{GOOD}:81/"),
     "no response": lambda: curl(f"http://{GOOD}:8766/"),
     "raw": lambda: connect_raw(

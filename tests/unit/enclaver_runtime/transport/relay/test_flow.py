@@ -4,7 +4,7 @@ import errno
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import pytest
@@ -157,5 +157,33 @@ def test_what_comes_first_is_sent_first() -> None:
         assert right.recv(9) == b"first"
 
 
-def test_what_is_held_is_limited() -> None:
-    assert flows.BUFFER <= 256 * 1024
+def test_many_slow_readers_hold_little_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flows, "MUCH_HELD", flows.BUFFER)
+    means, made = Means(), list[Line]()
+    with ExitStack() as stack:
+        for _ in range(20):
+            pairs = [socket.socketpair(), socket.socketpair()]
+            for one in (one for pair in pairs for one in pair):
+                stack.enter_context(one).setblocking(False)
+            (writer, source), (sink, reader) = pairs
+            # Not even the first of what is read is taken all at once.
+            sink.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            writer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 512 * 1024)
+            made.append(Line(writer, Flow(source, sink, means), reader, means))
+            while not made[-1].flow.is_blocked:
+                with suppress(BlockingIOError):
+                    writer.send(bytes(256 * 1024))
+                made[-1].flow.move()
+        assert flows.BUFFER // 2 < means.held < 2 * flows.BUFFER + len(made) * flows.LITTLE
+        for line in made[1:]:
+            line.flow.drop()
+        assert made[0].pass_on(b"") == b""
+        made[0].flow.drop()
+        assert means.held == 0
+
+
+def test_with_much_held_all_still_comes_in_order(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flows, "MUCH_HELD", 0)
+    line.means.pipes = Pipes(most=0)
+    assert line.pass_on(MUCH) == MUCH
+    assert line.means.held == 0

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import math
 import socket
+from collections.abc import Callable
 
 import pytest
 import trio
 from trio.testing import MockClock, trio_test
 
-from enclaver_runtime.transport.relay import loop as loops
-from enclaver_runtime.transport.relay.loop import HANG_UP, READABLE, WRITABLE, Loop, open_loop
+from enclaver_runtime.transport.relay.loop import HANG_UP, READABLE, WRITABLE, Activity, Loop, open_loop
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -17,7 +18,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return left, right
 
 
-class Closed:
+class Closed(Activity):
     """An activity that says when it was closed."""
 
     def __init__(self) -> None:
@@ -25,6 +26,17 @@ class Closed:
 
     def close(self) -> None:
         self.times += 1
+
+
+class Late(Closed):
+    """An activity that calls when it expires."""
+
+    def __init__(self, call: Callable[[Late], None]) -> None:
+        super().__init__()
+        self._call = call
+
+    def expire(self) -> None:
+        self._call(self)
 
 
 @trio_test
@@ -88,25 +100,73 @@ async def test_what_a_callback_has_released_gets_no_events_of_the_same_turn() ->
         right.close()
 
 
-@pytest.mark.parametrize("number", [3, 2 * loops._MAX_DEAD_TIMERS])
-def test_timers_are_called_in_order_and_not_when_cancelled(number: int) -> None:
-    called: list[float] = []
+def test_activities_expire_in_order_once_and_not_when_discarded() -> None:
+    expired: list[float] = []
 
     async def main() -> None:
         async with open_loop() as loop:
             start = trio.current_time()
             assert loop.time() == start
-            for _ in range(number):
-                loop.call_at(start + 50, lambda: called.append(-1)).cancel()
-            for seconds in (3, 1, 2):
-                loop.call_at(start + seconds, lambda: called.append(trio.current_time() - start))
-            cancelled = loop.call_at(start + 1.5, lambda: called.append(-1))
-            cancelled.cancel()
-            cancelled.cancel()
+
+            def note(activity: Late) -> None:
+                assert activity.deadline == math.inf
+                expired.append(trio.current_time() - start)
+                if len(expired) == 3:
+                    loop.expire_at(activity, start + 30)
+
+            for seconds in (3, 1, 2, 1.5):
+                activity = Late(note)
+                loop.add(activity)
+                loop.expire_at(activity, start + seconds)
+            # The last one's deadline is put off twice, then it is not there any more; no deadline is before it.
+            loop.expire_at(activity, start + 4)
+            await trio.sleep(3.5)
+            loop.expire_at(activity, start + 40)
+            await trio.sleep(31)
+            loop.discard(activity)
             await trio.sleep(100)
 
     trio.run(main, clock=MockClock(autojump_threshold=0))
-    assert called == pytest.approx([1, 2, 3])
+    assert expired == pytest.approx([1, 2, 3, 30])
+
+
+def test_what_expires_may_end_others_that_were_to_expire() -> None:
+    expired: list[Late] = []
+
+    async def main() -> None:
+        async with open_loop() as loop:
+
+            def end_all(activity: Late) -> None:
+                expired.append(activity)
+                for one in both:
+                    loop.discard(one)
+
+            both = [Late(end_all), Late(end_all)]
+            for one in both:
+                loop.add(one)
+                loop.expire_at(one, trio.current_time() + 1)
+            await trio.sleep(100)
+        assert expired == both[:1]
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+def test_many_deadlines_are_looked_at_together() -> None:
+    looks: list[float] = []
+
+    async def main() -> None:
+        async with open_loop() as loop:
+            start = trio.current_time()
+            for number in range(1000):
+                activity = Late(lambda _: looks.append(trio.current_time()))
+                loop.add(activity)
+                loop.expire_at(activity, start + 1 + number / 1000)
+            await trio.sleep(10)
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+    assert len(looks) == 1000
+    # Every one of them costs as much as there are activities.
+    assert len(set(looks)) <= 21
 
 
 @trio_test

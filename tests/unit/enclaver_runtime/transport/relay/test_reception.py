@@ -3,8 +3,10 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import resource
 import socket
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -83,7 +85,7 @@ async def test_more_than_there_is_room_for_are_closed_as_they_come() -> None:
 
 def test_without_files_those_that_come_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     accept = socket.socket.accept
-    failures = [errno.EMFILE, errno.ENOMEM]
+    failures = [errno.EMFILE, errno.ENOMEM, errno.ENFILE, errno.ENOBUFS]
 
     def failing(self: socket.socket) -> tuple[socket.socket, object]:
         if failures:
@@ -93,10 +95,48 @@ def test_without_files_those_that_come_wait(monkeypatch: pytest.MonkeyPatch) -> 
     async def main() -> None:
         monkeypatch.setattr(socket.socket, "accept", failing)
         async with receiving() as port:
+            start = trio.current_time()
             assert await say(port, b"word") == b"WORD"
+            # The listener stays readable all the time, but nobody goes round in circles.
+            assert trio.current_time() - start >= 4 * reception._PAUSE_SECONDS
 
     trio.run(main, clock=MockClock(rate=10))
     assert failures == []
+
+
+@pytest.fixture
+def no_more_files() -> Iterator[Callable[[], list[int]]]:
+    """Takes all files that this process may have, and returns what it took."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def take_all() -> list[int]:
+        taken: list[int] = []
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 4, limits[1]))
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        return taken
+
+    yield take_all
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@pytest.mark.slow
+@trio_test
+async def test_without_files_the_listener_is_not_asked_over_and_over(
+    no_more_files: Callable[[], list[int]],
+) -> None:
+    async with receiving() as port:
+        taken = no_more_files()
+        os.close(taken.pop())
+        async with await connect_tcp("127.0.0.1", port) as client:
+            await client.send_all(b"word")
+            start = time.process_time()
+            await trio.sleep(0.5)
+            assert time.process_time() - start < 0.25
+            for file in taken:
+                os.close(file)
+            assert await read_all(client) == b"WORD"
 
 
 @trio_test

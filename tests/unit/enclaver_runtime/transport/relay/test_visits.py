@@ -10,7 +10,7 @@ from trio.testing import MockClock, trio_test
 
 from enclaver_runtime.transport.relay import visits
 from enclaver_runtime.transport.relay.loop import READABLE, Loop, open_loop
-from enclaver_runtime.transport.relay.visits import ExpiredError, Steps, Visit, Wait
+from enclaver_runtime.transport.relay.visits import ExpiredError, Steps, Visit
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -44,7 +44,7 @@ async def outcome(steps: Steps[bytes]) -> list[bytes | None]:
         async with open_loop() as loop:
             ended = trio.Event()
 
-            def end(result: bytes | None) -> None:
+            def end(_client: socket.socket, result: bytes | None) -> None:
                 results.append(result)
                 ended.set()
 
@@ -54,7 +54,9 @@ async def outcome(steps: Steps[bytes]) -> list[bytes | None]:
 
 
 def line(plain: socket.socket, ahead: int) -> Steps[bytes]:
-    found, behind = yield from visits.read(plain, Line(), trio.current_time() + 10, ahead=ahead)
+    until = trio.current_time() + 10
+    received = yield from visits.receive(plain, ahead, until)
+    found, behind = yield from visits.read(plain, Line(), until, received)
     return found + b"|" + behind
 
 
@@ -208,7 +210,7 @@ async def test_a_failure_ends_a_visit_and_a_defect_ends_the_loop() -> None:
     assert await outcome(fail(ConnectionResetError())) == [None]
     loop = Loop()
     with socket.socket() as client, pytest.raises(RuntimeError, match="defect"):
-        Visit(loop, client, fail(RuntimeError("defect")), lambda _: None)
+        Visit(loop, client, fail(RuntimeError("defect")), lambda *_: None)
     loop.close()
 
 
@@ -221,15 +223,15 @@ async def test_a_visit_ends_with_its_loop() -> None:
     def steps() -> Steps[bytes]:
         until = trio.current_time() + 50
         try:
-            yield Wait(other, READABLE, until)
-            yield Wait(left, READABLE, until)
+            yield other, READABLE, until
+            yield left, READABLE, until
             return b"never"
         finally:
             ended.append("closed")
 
     with left, right, other, far, socket.socket() as client:
         async with open_loop() as loop:
-            Visit(loop, client, steps(), lambda _: ended.append("told"))
+            Visit(loop, client, steps(), lambda *_: ended.append("told"))
             far.send(b"x")
             await trio.testing.wait_all_tasks_blocked()
         assert client.fileno() == -1
