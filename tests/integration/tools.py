@@ -32,11 +32,13 @@ def require(name: str) -> Path:
     """The path of the tool ``name``; without it, the test is skipped, or fails with ENCLAVER_REQUIRE_TOOLS=1.
 
     Names: ``eif_build``, ``nitro-cli``, ``vhost-device-vsock``, ``qemu-nitro`` (the QEMU with the nitro-enclave
-    machine), ``qemu-microvm`` (Debian's), ``kernel`` (a folder with bzImage and cmdline), and whatever program
-    is to be on PATH.
+    machine), ``qemu-microvm`` (Debian's), ``kernel`` (a folder with bzImage and cmdline), ``enclaver.pex`` (our own
+    command, packaged), and whatever program is to be on PATH.
     """
     if name == "kernel":
         path = _kernel()
+    elif name == "enclaver.pex":
+        path = _packaged(Path("pants-plugins.enclaver.cli") / name)
     elif name in _CACHED:
         path = _program(shutil.which(_CACHED[name], path=tool_folder() / "bin"))
     else:
@@ -61,7 +63,15 @@ def _kernel() -> Path | None:
     return next((folder for folder in folders if (folder / "bzImage").is_file()), None)
 
 
+def _packaged(path: Path) -> Path | None:
+    """What `package` has made: Pants lays it into a test's working folder, and leaves it in dist by hand."""
+    return next((place for place in (ROOT / path, ROOT / "dist" / path) if place.is_file()), None)
+
+
 def _cure(name: str) -> str:
     if name == "kernel":
         return "package 3rdparty/kernel, or set ENCLAVER_KERNEL to a folder with bzImage and cmdline"
-    return f"run build-support/ci-tools {'qemu' if name == 'qemu-nitro' else 'apt' if name in _ON_PATH else name}"
+    if name == "enclaver.pex":
+        return "package pants-plugins/enclaver/cli:enclaver"
+    tool = "qemu" if name == "qemu-nitro" else name if name in _CACHED else "apt"
+    return f"run build-support/ci-tools {tool}"
