@@ -96,14 +96,28 @@ class Authority:
         return builder.sign(self.key, digest).public_bytes(Encoding.PEM)
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: CertificatePublicKeyTypes) -> x509.CertificateBuilder:
+def self_signed(key: PrivateKey, *, first: datetime = _FIRST_DAY, last: datetime = _LAST_DAY) -> bytes:
+    """A certificate that a key signs images with, made by itself; PEM."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "signer.example.com")])
+    builder = _builder(name, name, key.public_key(), first, last)
+    digest = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    return builder.sign(key, digest).public_bytes(Encoding.PEM)
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: CertificatePublicKeyTypes,
+    first: datetime = _FIRST_DAY,
+    last: datetime = _LAST_DAY,
+) -> x509.CertificateBuilder:
     return x509.CertificateBuilder(
         subject_name=subject,
         issuer_name=issuer,
         public_key=key,
         serial_number=x509.random_serial_number(),
-        not_valid_before=_FIRST_DAY,
-        not_valid_after=_LAST_DAY,
+        not_valid_before=first,
+        not_valid_after=last,
     )
 
 

@@ -19,6 +19,7 @@ from botocore.credentials import Credentials
 
 from tests.certificates import Authority, Identity, ec_key, key_pem
 from tests.cms_messages import seal
+from tests.fake_kms_keys import FakeSigningKey
 
 #: What it knows: the secret that it gives out for everything.
 SECRET = bytes(range(32))
@@ -41,6 +42,8 @@ class FakeKms:
     credentials: dict[str, tuple[str, str | None]]
     public_key_of: Callable[[bytes], bytes]
     region: str = "us-east-1"
+    #: Keys that sign, by what they are called; without any, those actions are answered like others.
+    signing: dict[str, FakeSigningKey] = field(default_factory=dict)
     #: Action and body of what has passed every check.
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     #: Headers of all that has come.
@@ -56,6 +59,11 @@ class FakeKms:
         document: dict[str, Any] = json.loads(body)
         if document.get("KeyId") == "alias/missing":
             return 400, {"__type": "NotFoundException", "message": "Alias is not found."}
+        if self.signing and action in ("GetPublicKey", "Sign"):
+            self.calls.append((action, document))
+            if document["KeyId"] not in self.signing:
+                return 400, {"__type": "NotFoundException", "message": "Key is not found."}
+            return self.signing[document["KeyId"]].answer(action, document)
         answer: dict[str, Any] = {"KeyId": "arn:aws:kms:us-east-1:111122223333:key/k", "Exact": 1.10}
         if action in PLAIN:
             answer["CiphertextBlob"] = base64.b64encode(b"sealed for later").decode()

@@ -12,21 +12,13 @@ from dataclasses import dataclass
 import cbor2
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from enclaver.core.eif import cose
 from enclaver.core.errors import EnclaverError
 
-_ALGORITHM = 1  # COSE header label of the algorithm.
 _COSE_SIGN1 = 18  # CBOR tag.
-# COSE algorithms (RFC 9053, 2.1) with their hash and the size of the coordinates of the curve AWS uses them with.
-_ALGORITHMS: dict[object, tuple[str, hashes.HashAlgorithm]] = {
-    -7: ("ES256", hashes.SHA256()),
-    -35: ("ES384", hashes.SHA384()),
-    -36: ("ES512", hashes.SHA512()),
-}
 _CURE = "Sign the image again."
 
 
@@ -69,14 +61,14 @@ class Signature:
         key = self.certificate.public_key()
         if not isinstance(key, ec.EllipticCurvePublicKey):
             return "the certificate's key is not of an elliptic curve"
-        half = (key.curve.key_size + 7) // 8
-        if len(self.signature) != 2 * half:
+        # Any ECDSA library would take another hash of another strength; AWS's tools refuse it.
+        algorithm = cose.BY_CURVE.get(key.curve.name)
+        if algorithm is None or algorithm.name != self.algorithm:
+            return f"{self.algorithm} does not go with the certificate's key"
+        if len(self.signature) != 2 * algorithm.half:
             return "its length does not fit the certificate's key"
-        halves = (self.signature[:half], self.signature[half:])
-        der = encode_dss_signature(*(int.from_bytes(part, "big") for part in halves))
-        algorithm = next(hash_ for name, hash_ in _ALGORITHMS.values() if name == self.algorithm)
         try:
-            key.verify(der, self.signed, ec.ECDSA(algorithm))
+            key.verify(cose.der_from_raw(self.signature), self.signed, ec.ECDSA(algorithm.digest))
         except InvalidSignature:
             return "it was not made with the certificate's key"
         return None
@@ -107,17 +99,17 @@ def parse_signature(raw: bytes) -> Signature:
         raise EnclaverError("is not a COSE_Sign1 message", cure=_CURE)
     protected, _, payload, signature = message
     headers = _loads(_bytes(protected), "the COSE header")
-    algorithm = headers.get(_ALGORITHM) if isinstance(headers, dict) else None
-    if not isinstance(algorithm, int) or algorithm not in _ALGORITHMS:
+    algorithm = headers.get(cose.ALGORITHM_LABEL) if isinstance(headers, dict) else None
+    if not isinstance(algorithm, int) or algorithm not in cose.BY_IDENTIFIER:
         raise EnclaverError("is not signed by ES256, ES384 or ES512", cure=_CURE)
     register = _loads(_bytes(payload), "the COSE payload")
     if not isinstance(register, dict) or register.get("register_index") != 0:
         raise EnclaverError("is not a signature over PCR0", cure=_CURE)
     return Signature(
         certificate,
-        _ALGORITHMS[algorithm][0],
+        cose.BY_IDENTIFIER[algorithm].name,
         _bytes(register.get("register_value")),
-        cbor2.dumps(["Signature1", _bytes(protected), b"", _bytes(payload)]),
+        cose.signed_bytes(_bytes(protected), _bytes(payload)),
         _bytes(signature),
     )
 

@@ -1,7 +1,7 @@
 """``sources.app``: a Docker reference, or under Pants the address of a target.
 
 The two cannot be confused: an address starts with ``//`` or ``:``, and no Docker reference does.
-Docker's grammar is that of github.com/distribution/reference; Pants' is in its docs under "target addresses".
+Docker's grammar is in core/oci/reference.py; Pants' is in its docs under "target addresses".
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from enclaver.core.manifest.problems import TextError, quote
+from enclaver.core.oci import reference
 
 
 class AppKind(Enum):
@@ -28,15 +29,7 @@ class AppSource:
     value: str
 
 
-_LONGEST_REPOSITORY = 255
 _LONGEST = 1024
-_HOST_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
-_DOMAIN = re.compile(rf"(?:{_HOST_LABEL}(?:\.{_HOST_LABEL})*|\[[0-9A-Fa-f:]+\])(?::[0-9]{{1,5}})?")
-_COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_DIGEST = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}")
-_SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
-
 _PATH = r"[^\s:#@/]+(?:/[^\s:#@/]+)*"
 _ADDRESS = re.compile(
     rf"(?://(?P<path>{_PATH})?)?(?::(?P<name>[^\s:#@/]+))?(?:#(?P<generated>[^\s:#@]+))?"
@@ -76,39 +69,6 @@ def check_image_reference(text: str, *, digest_allowed: bool = True) -> None:
     Raises:
         TextError: the text is none, or has a digest where only a name can be.
     """
-    if "://" in text:
-        raise TextError(f"{quote(text)} is a URL, not a Docker reference", f"write {quote(text.partition('://')[2])}")
-    rest, at, digest = text.partition("@")
-    if at and not digest_allowed:
+    found = reference.read(text)
+    if found.digest is not None and not digest_allowed:
         raise TextError("an image that is yet to be built has no digest", "write `name:tag` without the `@...`")
-    if at and not (_SHA256.fullmatch(digest) if digest.startswith("sha256:") else _DIGEST.fullmatch(digest)):
-        raise TextError(
-            f"the digest of {quote(text)} is malformed", "write `@sha256:` and the digest's 64 hexadecimal digits"
-        )
-    head, slash, last = rest.rpartition("/")
-    last, colon, tag = last.partition(":")
-    if colon and not _TAG.fullmatch(tag):
-        raise TextError(
-            f"the tag of {quote(text)} is malformed",
-            "a tag has letters, digits, `_`, `.` and `-`, and at most 128 of them",
-        )
-    repository = head + slash + last
-    if not _is_repository(repository):
-        raise TextError(f"{quote(text)} is not a Docker reference", _repository_cure(text, repository))
-
-
-def _is_repository(text: str) -> bool:
-    if not text or len(text) > _LONGEST_REPOSITORY:
-        return False
-    first, slash, rest = text.partition("/")
-    # Docker takes the first part for a registry's host when it cannot be part of a path, or is localhost.
-    if slash and (first == "localhost" or not _COMPONENT.fullmatch(first) or "." in first):
-        return bool(_DOMAIN.fullmatch(first)) and all(map(_COMPONENT.fullmatch, rest.split("/")))
-    return all(map(_COMPONENT.fullmatch, text.split("/")))
-
-
-def _repository_cure(text: str, repository: str) -> str:
-    lower = repository.lower()
-    if lower != repository and _is_repository(lower):
-        return f"Docker's names have no capital letters: write {quote(lower + text[len(repository) :])}"
-    return "write `registry.example.com/path/name:tag`, or `//path:name` for a Pants target"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enclaver.core.manifest.app_source import AppSource
 from enclaver.core.manifest.egress import EgressEntry
 from enclaver.core.manifest.problems import Place, Problem, Source
+from enclaver.core.manifest.signing_key import SigningKey
 
 DEFAULT_CPU_COUNT = 2
 DEFAULT_MEMORY_MB = 4096
@@ -76,10 +77,10 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """``signature``: PEM files, relative to the manifest, that sign the image (PCR8)."""
+    """``signature``: who signs the image (PCR8). The certificate is a PEM file, a path below the manifest's folder."""
 
     certificate: str
-    key: str
+    key: SigningKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,10 @@ class Manifest:
 
     @property
     def files(self) -> tuple[tuple[str, str], ...]:
-        """The files that become part of the image: key (``ingress[0].tls.key_file``) and path, in the file's order."""
+        """The files that the ramdisks are made of: key (``ingress[0].tls.key_file``) and path, in the file's order.
+
+        The signature's are not among them: its certificate is wanted later, and its private key by no cache at all.
+        """
         return tuple(
             (f"ingress[{index}].tls.{key}", path)
             for index, ingress in enumerate(self.ingress)

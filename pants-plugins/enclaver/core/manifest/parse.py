@@ -31,14 +31,16 @@ from enclaver.core.manifest.ports import PortUse, check_ports
 from enclaver.core.manifest.problems import ManifestError, TextError, quote
 from enclaver.core.manifest.reader import Fields, Report
 from enclaver.core.manifest.schema import UNUSED_SOURCES
+from enclaver.core.manifest.signing_key import KeyKind, SigningKey, parse_signing_key
 
 # The largest instance has 448 vCPUs; a Nitro enclave boots from 64 MiB on. Both with room above.
 MAX_CPU_COUNT = 1024
 MIN_MEMORY_MB = 64
 MAX_MEMORY_MB = 64 * 1024 * 1024
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z0-9]{1,16}){1,4}")
-# Stands in for a value that was refused; the manifest that would hold it is never handed out.
+# Stand in for values that were refused; the manifest that would hold them is never handed out.
 _REFUSED_APP = AppSource(AppKind.ADDRESS, "")
+_REFUSED_KEY = SigningKey(KeyKind.FILE, "")
 
 
 def parse(data: bytes, filename: str) -> Manifest:
@@ -73,7 +75,7 @@ def _manifest(top: Fields, report: Report) -> Manifest:
     ingress = _ingress(top, report, ports)
     kms_proxy = _kms_proxy(top, report, ports)
     api = _api(top, ports)
-    signature = _signature(top)
+    signature = _signature(top, report)
     check_ports(ports, report)
     notes = tuple(sorted(report.notes, key=lambda note: (note.place.line, note.place.column)))
     return Manifest(
@@ -114,7 +116,7 @@ def _target(top: Fields, report: Report) -> str | None:
         report.note(
             top.place("target"),
             "target",
-            "there is no `target`; Enclaver needs one, this build only to name an image that it publishes",
+            "there is no `target`; Enclaver needs one, this build only to make a container image that runs the enclave",
         )
         return None
     text = report.text(node, "target")
@@ -258,14 +260,20 @@ def _api(top: Fields, ports: list[PortUse]) -> Api | None:
     return Api(port)
 
 
-def _signature(top: Fields) -> Signature | None:
+def _signature(top: Fields, report: Report) -> Signature | None:
     fields = top.section("signature", "signature")
     if fields is None:
         return None
-    return Signature(
-        certificate=fields.text("certificate", "add `certificate:` and the PEM file of the certificate") or "",
-        key=fields.text("key", "add `key:` and the PEM file of the private key") or "",
-    )
+    certificate = _file(fields, "certificate", "add `certificate:` and the PEM file of the certificate", report)
+    node = fields.require("key", "add `key:` and the PEM file of the private key, or the ARN of a KMS key")
+    text = None if node is None else report.text(node, "signature.key")
+    if node is None or text is None:
+        return Signature(certificate, _REFUSED_KEY)
+    try:
+        return Signature(certificate, parse_signing_key(text))
+    except TextError as error:
+        report.error(node.place, "signature.key", f"`signature.key`: {error.message}", error.cure)
+        return Signature(certificate, _REFUSED_KEY)
 
 
 def _port_use(fields: Fields, port: int, *, ingress: bool = False) -> PortUse:

@@ -7,19 +7,16 @@ same image has to come out of the same files on any day.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from enclaver.core.errors import EnclaverError
 from enclaver.core.tls.pem import Block, blocks
+from enclaver.core.tls.pem_objects import CERTIFICATE, instead, load_certificate, load_private_key, spki
 
 #: What OpenSSL's security level 2 demands of RSA, in bits.
 MIN_RSA_BITS: Final = 2048
@@ -27,7 +24,6 @@ MIN_RSA_BITS: Final = 2048
 _CURVES: Final = frozenset({"secp256r1", "secp384r1", "secp521r1"})
 _USE: Final = f"Use RSA of {MIN_RSA_BITS} bits or more, an elliptic curve (P-256, P-384, P-521), or Ed25519."
 _WEAK_HASHES: Final = frozenset({"md5", "sha1"})
-_KEY_LABELS: Final = frozenset({"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY"})
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
@@ -67,10 +63,10 @@ def read_chain(text: bytes) -> list[ChainCertificate]:
         EnclaverError: there is none, or one is damaged, or too weak for the enclave's OpenSSL.
     """
     found = blocks(text)
-    chain = [_certificate(block) for block in found if block.label == "CERTIFICATE"]
+    chain = [_certificate(block) for block in found if block.label == CERTIFICATE]
     if not chain:
         raise EnclaverError(
-            f"holds no certificate{_instead(found)}",
+            f"holds no certificate{instead(found)}",
             cure="Write the chain as PEM, the server's certificate first: `-----BEGIN CERTIFICATE-----`.",
         )
     return chain
@@ -83,17 +79,13 @@ def read_key(text: bytes) -> ServerKey:
         EnclaverError: there is none or more than one, or it is encrypted, damaged, or of a kind that TLS servers
             don't use.
     """
-    found = blocks(text)
-    keys = [block for block in found if block.label in _KEY_LABELS]
-    if not keys:
-        raise EnclaverError(
-            f"holds no private key{_instead(found)}", cure="Write it as PEM: `openssl pkey -in OLD -out NEW`."
-        )
-    if len(keys) > 1:
-        raise EnclaverError(
-            "holds a second private key", place=keys[1].place, cure="Leave the certificate's own, and remove the other."
-        )
-    return ServerKey(_spki(_private_key(keys[0]).public_key()), keys[0].canonical)
+    block, key = load_private_key(
+        text,
+        encrypted="there is nobody in an enclave to type its passphrase",
+        decrypt="Decrypt it: `openssl pkey -in OLD -out NEW`.",
+        known=_USE,
+    )
+    return ServerKey(spki(_for_tls(key, block).public_key()), block.canonical)
 
 
 def check_match(chain: Sequence[ChainCertificate], key: ServerKey) -> None:
@@ -120,19 +112,8 @@ def check_match(chain: Sequence[ChainCertificate], key: ServerKey) -> None:
 
 
 def _certificate(block: Block) -> ChainCertificate:
-    try:
-        with warnings.catch_warnings():
-            # What is merely old-fashioned (a serial number of zero) is the issuer's matter.
-            warnings.simplefilter("ignore")
-            certificate = x509.load_der_x509_certificate(block.data)
-            public_key = certificate.public_key()
-            signed_with = certificate.signature_hash_algorithm
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise EnclaverError(
-            "the certificate cannot be read: it is damaged or of an unknown kind",
-            place=block.place,
-            cure="Copy the file again, whole, or export it anew.",
-        ) from error
+    certificate = load_certificate(block)
+    public_key, signed_with = certificate.public_key(), certificate.signature_hash_algorithm
     if isinstance(public_key, rsa.RSAPublicKey) and public_key.key_size < MIN_RSA_BITS:
         raise EnclaverError(
             f"the certificate's key is RSA of {public_key.key_size} bits, which TLS does not accept any more",
@@ -146,28 +127,10 @@ def _certificate(block: Block) -> ChainCertificate:
             place=block.place,
             cure="Let it be issued anew, signed with SHA-256.",
         )
-    return ChainCertificate(block.line, _spki(public_key), block.canonical)
+    return ChainCertificate(block.line, spki(public_key), block.canonical)
 
 
-def _spki(key: CertificatePublicKeyTypes) -> bytes:
-    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-
-def _private_key(block: Block) -> PrivateKey:
-    if block.encrypted or block.label == "ENCRYPTED PRIVATE KEY":
-        raise EnclaverError(
-            "the private key is encrypted, and there is nobody in an enclave to type its passphrase",
-            place=block.place,
-            cure="Decrypt it: `openssl pkey -in OLD -out NEW`.",
-        )
-    try:
-        # With its label, by which OpenSSL decides what to read.
-        key = load_pem_private_key(block.canonical, None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        # The error is not shown nor chained: what it says of a key is not ours to know.
-        raise EnclaverError(
-            "the private key cannot be read: it is damaged or of an unknown kind", place=block.place, cure=_USE
-        ) from None
+def _for_tls(key: PrivateKeyTypes, block: Block) -> PrivateKey:
     if isinstance(key, rsa.RSAPrivateKey):
         if key.key_size < MIN_RSA_BITS:
             raise EnclaverError(
@@ -187,9 +150,3 @@ def _private_key(block: Block) -> PrivateKey:
     if isinstance(key, ed25519.Ed25519PrivateKey):
         return key
     raise EnclaverError("the private key is of a kind that no TLS client knows", place=block.place, cure=_USE)
-
-
-def _instead(found: Sequence[Block]) -> str:
-    """What a file holds instead of what was looked for."""
-    labels = sorted({block.label for block in found})
-    return f", only {', '.join(labels)}" if labels else " in PEM"

@@ -54,6 +54,9 @@ def test_what_makes_it_invalid() -> None:
     assert wrong.problem(PCR0) == "it was not made with the certificate's key"
     swapped = parse_signature(signature_section(KEY, other_certificate, PCR0))
     assert swapped.problem(PCR0) == "it was not made with the certificate's key"
+    # It verifies, and AWS's tools refuse it all the same.
+    hash_ = parse_signature(signature_section(KEY, CERTIFICATE, PCR0, algorithm=-36))
+    assert hash_.problem(PCR0) == "ES512 does not go with the certificate's key"
     length = parse_signature(signature_section(small, CERTIFICATE, PCR0))
     assert length.problem(PCR0) == "its length does not fit the certificate's key"
 

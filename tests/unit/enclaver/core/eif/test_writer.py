@@ -9,10 +9,23 @@ from pathlib import Path
 import pytest
 
 from enclaver.core.eif.format import CRC_OFFSET, HEADER, SECTION_HEADER, SectionType
-from enclaver.core.eif.writer import write
+from enclaver.core.eif.reader import read
+from enclaver.core.eif.signing import Signer
+from enclaver.core.eif.writer import ImagePlan, write
 from enclaver.core.errors import EnclaverError
+from enclaver.core.pcr.measure import register_of
 from enclaver.core.rootfs.entry import FileContent, InlineContent
-from tests.unit.enclaver.core.eif.images import METADATA, image_bytes, plan
+from tests.unit.enclaver.core.eif.images import (
+    METADATA,
+    image_bytes,
+    key_and_certificate,
+    plan,
+    resigned,
+    saved,
+)
+from tests.unit.enclaver.core.eif.signers import signer
+
+SIGNER = signer(*key_and_certificate())
 
 
 def test_sections_are_in_awss_order_and_the_crc_is_right() -> None:
@@ -84,3 +97,46 @@ def test_most_ramdisks() -> None:
 def test_an_empty_kernel() -> None:
     with pytest.raises(EnclaverError, match="kernel is empty"):
         image_bytes(plan(kernel=b""))
+
+
+def signed(image: ImagePlan) -> bytes:
+    out = io.BytesIO()
+    write(image, out, signer=SIGNER)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("disks", [(b"boot",), (b"boot", b"app" * 100_000), (b"x",) * 28])
+def test_a_signature_is_the_last_section_and_the_crc_is_right(tmp_path: Path, disks: tuple[bytes, ...]) -> None:
+    image = replace(plan(*disks), memory_bytes=1, cpus=1)
+    unsigned = write(image, io.BytesIO(), digests=True)
+    out = io.BytesIO(b"prefix")
+    out.seek(6)
+    written = write(image, out, digests=True, signer=SIGNER)
+    data = out.getvalue()[6:]
+    assert (out.tell(), written.size) == (6 + len(data), len(data))
+    assert written.ramdisks == unsigned.ramdisks
+    assert written.measurements == replace(unsigned.measurements, pcr8=register_of(SIGNER.certificate_der))
+    # What the tests' own signing of a finished file makes: table, offsets and CRC, all over again.
+    assert data == resigned(image_bytes(image), SIGNER.section(unsigned.measurements.pcr0))
+    found = read(saved(tmp_path, data))
+    assert [one.kind for one in found.sections].index(SectionType.SIGNATURE) == len(found.sections) - 1
+    assert found.measurements == written.measurements
+    assert found.signature is not None
+    assert found.signature.problem(found.measurements.pcr0) is None
+
+
+def test_equal_plans_and_signers_give_equal_bytes() -> None:
+    assert signed(plan(b"boot", b"app")) == signed(plan(b"boot", b"app"))
+
+
+def test_there_is_room_for_the_signature() -> None:
+    with pytest.raises(EnclaverError, match="a signed image has 1 to 28 ramdisks, not 29"):
+        signed(plan(*[b"x"] * 29))
+
+
+def test_a_signer_that_fails() -> None:
+    def refuse(_: bytes) -> bytes:
+        raise EnclaverError("it is not there")
+
+    with pytest.raises(EnclaverError, match="it is not there"):
+        write(plan(), io.BytesIO(), signer=Signer(SIGNER.certificate, refuse))

@@ -12,6 +12,7 @@ from enclaver.core.manifest.app_source import AppKind
 from enclaver.core.manifest.model import Defaults, Ingress, KmsProxy, Signature, Tls
 from enclaver.core.manifest.parse import parse
 from enclaver.core.manifest.problems import ManifestError
+from enclaver.core.manifest.signing_key import KeyKind, SigningKey
 
 HEAD = "version: v1\nname: hello\ntarget: hello:enclave\nsources:\n  app: ':server'\n"
 EVERYTHING = """\
@@ -93,7 +94,7 @@ def test_everything() -> None:
     assert manifest.ingress == (Ingress(8443, Tls("key.pem", "cert.pem")), Ingress(8080))
     assert manifest.api is not None
     assert manifest.api.listen_port == 9997
-    assert manifest.signature == Signature("sign.pem", "sign.key")
+    assert manifest.signature == Signature("sign.pem", SigningKey(KeyKind.FILE, "sign.key"))
     assert [note.key for note in manifest.notes] == [
         "sources.supervisor",
         "sources.wrapper",
@@ -166,6 +167,13 @@ def test_manifests_as_people_write_them(text: str) -> None:
         (HEAD + "api: {}\n", "6:1", "`api.listen_port` is missing"),
         (HEAD + "api: 9000\n", "6:6", "not a mapping of keys"),
         (HEAD + "signature: {key: k}\n", "6:1", "`signature.certificate` is missing"),
+        (HEAD + "signature: {certificate: c}\n", "6:1", "`signature.key` is missing"),
+        (
+            HEAD + "signature: {certificate: /c.pem, key: k}\n",
+            "6:26",
+            "`signature.certificate`: `/c.pem` is an absolute",
+        ),
+        (HEAD + "signature: {certificate: c, key: 'arn:aws:s3:::b'}\n", "6:34", "not the ARN of a KMS key"),
         (HEAD + "kms_proxy: {listen_port: 80}\ningress: [{listen_port: 80}]\n", "7:12", "taken by `kms_proxy"),
         (HEAD + "api: {listen_port: 80}\nkms_proxy: {listen_port: 80}\n", "7:13", "taken by `api"),
         (HEAD + "egress: {allow: [a]}\napi: {listen_port: 10000}\n", "7:7", "default of `egress.proxy_port`"),

@@ -21,8 +21,8 @@ def rendered(text: str, app: AppSpec = APP) -> Any:
 def test_the_bytes_are_canonical() -> None:
     assert render(parse(HEAD.encode(), "f"), APP) == (
         b'{"api":null,"app":{"argv":["/usr/bin/python3.11","/app/server.pex"],"cwd":"/app","env":'
-        b'{"A":"\\u00e9","B":"2"},"gid":1000,"uid":1000},"egress":null,"ingress":[],"kms_proxy":null,'
-        b'"version":1}\n'
+        b'{"A":"\\u00e9","B":"2"},"gid":1000,"stop_signal":null,"uid":1000},"egress":null,"ingress":[],'
+        b'"kms_proxy":null,"version":2}\n'
     )
 
 
@@ -83,6 +83,8 @@ def test_an_egress_entry_changes_the_bytes() -> None:
         ({"cwd": "/a\0"}, "NUL"),
         ({"uid": -1}, "uid -1 is out of range"),
         ({"gid": 2**32 - 1}, "gid 4294967295 is out of range"),
+        ({"stop_signal": 0}, "stop signal 0 is none"),
+        ({"stop_signal": 65}, "stop signal 65 is none"),
     ],
 )
 def test_an_app_that_cannot_start_is_refused(changes: dict[str, Any], words: str) -> None:
