@@ -4,7 +4,10 @@
 
 Both start from the same archive, an OCI one with gzipped layers unless told otherwise, and end with a measured EIF of
 the same kernel and boot ramdisk. umoci reads no archives: for it, tar unpacks the OCI one, and skopeo makes a layout of
-the other. The last line is one JSON object; ``peer`` is null where a program is not installed. umoci needs root.
+the other. Then one file in the top layer changes, and the image is built again with the layers that were kept: beside
+the time that it takes to read the finished image and to measure it, which no build can leave out.
+
+The last line is one JSON object; ``peer`` is null where a program is not installed. umoci needs root.
 """
 
 from __future__ import annotations
@@ -52,8 +55,8 @@ def contents(dice: random.Random, size: int) -> Iterator[bytes]:
         size -= len(piece)
 
 
-def make_layer(path: Path, number: int, size: int, packed: bool) -> tuple[str, str]:
-    """Write a layer; return the digests (hex) of its blob and of what it unpacks to."""
+def make_layer(path: Path, number: int, size: int, packed: bool, changed: bool = False) -> tuple[str, str]:
+    """Write a layer, or one in which a file is another; return the digests of its blob and of what it unpacks to."""
     dice = random.Random(number)
     count = FILES // LAYERS
     names = [f"usr/lib/layer{number}/part{index % 40}/file{index}" for index in range(count - 2 * CHANGED)]
@@ -65,7 +68,10 @@ def make_layer(path: Path, number: int, size: int, packed: bool) -> tuple[str, s
         for name in names:
             info = tarfile.TarInfo(name)
             info.mode, info.size = 0o755, 0 if ".wh." in name else int(size / count * 2 * dice.random())
-            archive.addfile(info, BytesIO(b"".join(contents(dice, info.size))))
+            content = b"".join(contents(dice, info.size))
+            if changed and name == names[0]:
+                content = content[::-1]
+            archive.addfile(info, BytesIO(content))
     diff_id = sha256(path)
     if packed:
         plain = path.rename(path.with_suffix(".plain"))
@@ -81,22 +87,34 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def make_image(folder: Path, size: int, form: str) -> Path:
-    """Write an image's archive."""
+def make_images(folder: Path, size: int, form: str) -> tuple[Path, Path]:
+    """Write an image's archive, and that of the image in which one file of the top layer is another."""
     layers = [folder / f"layer{number}" for number in range(LAYERS)]
+    top = folder / "changed"
     packed = form == "oci"
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         jobs = [pool.submit(make_layer, path, number, size // LAYERS, packed) for number, path in enumerate(layers)]
+        change = pool.submit(make_layer, top, LAYERS - 1, size // LAYERS, packed, True)
         digests = [job.result() for job in jobs]
+        changed = change.result()
+    first = write_archive(folder / "image.tar", list(zip(layers, digests, strict=True)), form)
+    second = [*zip(layers[:-1], digests[:-1], strict=True), (top, changed)]
+    archives = first, write_archive(folder / "changed.tar", second, form)
+    for path in (*layers, top):
+        path.unlink()
+    return archives
+
+
+def write_archive(archive: Path, layers: list[tuple[Path, tuple[str, str]]], form: str) -> Path:
+    """Write an image's archive of layers with their digests."""
     config = json.dumps(
         {
             "os": "linux",
             "architecture": "amd64",
             "config": {"Entrypoint": ["/usr/bin/app"]},
-            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff_id}" for _, diff_id in digests]},
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff_id}" for _, (_, diff_id) in layers]},
         }
     ).encode()
-    archive = folder / "image.tar"
     with tarfile.open(archive, "w") as out:
 
         def add(name: str, data: bytes) -> None:
@@ -105,49 +123,59 @@ def make_image(folder: Path, size: int, form: str) -> Path:
             out.addfile(info, BytesIO(data))
 
         if form == "docker-save":
-            names = [f"{path.name}/layer.tar" for path in layers]
-            for path, name in zip(layers, names, strict=True):
+            names = [f"{path.name}/layer.tar" for path, _ in layers]
+            for (path, _), name in zip(layers, names, strict=True):
                 out.add(path, name)
             config_name = f"{hashlib.sha256(config).hexdigest()}.json"
             add(config_name, config)
             add("manifest.json", json.dumps([{"Config": config_name, "RepoTags": [TAG], "Layers": names}]).encode())
-        else:
-            blobs = [
-                {"mediaType": f"{_OCI}.layer.v1.tar+gzip", "digest": f"sha256:{digest}", "size": path.stat().st_size}
-                for path, (digest, _) in zip(layers, digests, strict=True)
-            ]
-            for path, (digest, _) in zip(layers, digests, strict=True):
-                out.add(path, f"blobs/sha256/{digest}")
+            return archive
+        blobs = [
+            {"mediaType": f"{_OCI}.layer.v1.tar+gzip", "digest": f"sha256:{digest}", "size": path.stat().st_size}
+            for path, (digest, _) in layers
+        ]
+        for path, (digest, _) in layers:
+            out.add(path, f"blobs/sha256/{digest}")
 
-            def blob(data: bytes, media_type: str) -> dict[str, object]:
-                digest = hashlib.sha256(data).hexdigest()
-                add(f"blobs/sha256/{digest}", data)
-                return {"mediaType": f"{_OCI}.{media_type}.v1+json", "digest": f"sha256:{digest}", "size": len(data)}
+        def blob(data: bytes, media_type: str) -> dict[str, object]:
+            digest = hashlib.sha256(data).hexdigest()
+            add(f"blobs/sha256/{digest}", data)
+            return {"mediaType": f"{_OCI}.{media_type}.v1+json", "digest": f"sha256:{digest}", "size": len(data)}
 
-            manifest = {"schemaVersion": 2, "config": blob(config, "config"), "layers": blobs}
-            top = {**blob(json.dumps(manifest).encode(), "manifest"), "annotations": {f"{_ANNOTATION}.ref.name": TAG}}
-            add("index.json", json.dumps({"schemaVersion": 2, "manifests": [top]}).encode())
-            add("oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
-    for path in layers:
-        path.unlink()
+        manifest = {"schemaVersion": 2, "config": blob(config, "config"), "layers": blobs}
+        top = {**blob(json.dumps(manifest).encode(), "manifest"), "annotations": {f"{_ANNOTATION}.ref.name": TAG}}
+        add("index.json", json.dumps({"schemaVersion": 2, "manifests": [top]}).encode())
+        add("oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
     return archive
 
 
-def ours(archive: Path, kernel: Path, boot: Path, work: Path) -> Run:
+def ours(archive: Path, kernel: Path, boot: Path, work: Path, *cache: Path) -> Run:
     """What a build does, in a fresh interpreter: its start counts."""
-    command: list[str | Path] = [sys.executable, __file__, "--child", archive, kernel, boot, work]
-    return run(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    return fresh("--child", archive, kernel, boot, work, *cache)
 
 
-def child(archive: Path, kernel: Path, boot: Path, work: Path) -> None:
+def fresh(*arguments: str | Path) -> Run:
+    """Run this file in a fresh interpreter."""
+    return run([sys.executable, __file__, *arguments], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+
+
+def measured(eif: Path) -> None:
+    """Read an image and measure it, as a verifier does."""
+    from enclaver.core.eif.reader import read
+
+    read(eif)
+
+
+def child(archive: Path, kernel: Path, boot: Path, work: Path, cache: Path | None = None) -> None:
     """Read, write the ramdisk and the list of what is in it, assemble and measure."""
     from enclaver.build.image import assemble
     from enclaver.core.eif.metadata import metadata
     from enclaver.core.oci import image
+    from enclaver.core.oci.layer_cache import LayerCache
     from enclaver.core.rootfs.tree import Tree
     from enclaver.core.trust import materials
 
-    found = image.read(archive, work, architecture="x86_64")
+    found = image.read(archive, work, architecture="x86_64", cache=LayerCache(cache) if cache else None)
     root = Tree()
     root.add_directory("rootfs")
     root.graft(found.tree, "rootfs")
@@ -184,19 +212,25 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3, help="runs of each, in alternation")
     parser.add_argument("--mb", type=int, default=1000, help="size of the image, unpacked")
     parser.add_argument("--form", choices=("oci", "docker-save"), default="oci")
-    parser.add_argument("--child", nargs=4, type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs="+", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         child(*args.child)
+        return 0
+    if args.measure:
+        measured(args.measure)
         return 0
     eif_build = find_eif_build()
     chain = ["umoci", "cpio", *(["skopeo"] if args.form == "docker-save" else [])]
     has_peer = eif_build and all(map(shutil.which, chain)) and os.geteuid() == 0
     mine: list[Run] = []
     peers: list[Run] = []
+    again: list[Run] = []
+    hashing: list[Run] = []
     with tempfile.TemporaryDirectory(prefix="image-to-eif-") as name:
         folder = Path(name)
-        archive = make_image(folder, args.mb * MIB, args.form)
+        archive, changed = make_images(folder, args.mb * MIB, args.form)
         kernel_head = bytearray(0x210)
         kernel_head[0x202:0x206] = b"HdrS"
         make(folder / "kernel", 4 * MIB, head=bytes(kernel_head))
@@ -207,9 +241,18 @@ def main() -> int:
             if eif_build and has_peer:
                 with tempfile.TemporaryDirectory(dir=folder) as work:
                     peers.append(theirs(eif_build, archive, folder / "kernel", folder / "boot", Path(work), args.form))
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            ours(archive, folder / "kernel", folder / "boot", Path(work), folder / "kept")
+        for _ in range(args.runs):
+            with tempfile.TemporaryDirectory(dir=folder) as work:
+                again.append(ours(changed, folder / "kernel", folder / "boot", Path(work), folder / "kept"))
+                hashing.append(fresh("--measure", Path(work, "image.eif")))
     print(f"{args.mb} MiB in {LAYERS} layers and {FILES} files, {args.form}, {args.runs} runs each\n")
     print(f"{'':<12}{'median s':>10}{'best s':>10}{'CPU s':>10}{'peak MiB':>10}")
-    for title, runs in (("enclaver", mine), ("umoci chain", peers)):
+    for title, runs in (
+        *(("enclaver", mine), ("umoci chain", peers)),
+        *(("one file", again), ("measuring", hashing)),
+    ):
         if runs:
             one = summary(runs)
             cpu = min(item.cpu_seconds for item in runs)
@@ -224,6 +267,9 @@ def main() -> int:
         "ours": asdict(summary(mine)),
         "peer": {"name": "umoci, cpio, eif_build", **asdict(summary(peers))} if peers else None,
         "ratio": round(summary(peers).seconds / summary(mine).seconds, 2) if peers else None,
+        "one_file_changed": asdict(summary(again)),
+        "measuring": asdict(summary(hashing)),
+        "changed_to_measuring": round(summary(again).seconds / summary(hashing).seconds, 2),
     }
     if not peers:
         print(f"nothing to compare with: this takes root, eif_build (build-support/ci-tools) and {', '.join(chain)}")

@@ -80,6 +80,14 @@ def atomic_outputs(paths: Sequence[Path]) -> Iterator[list[BinaryIO]]:
             part.temporary.unlink(missing_ok=True)
 
 
+def check_output(path: Path) -> None:
+    """Refuse a place that no output could take, before there is one. Raises EnclaverError, as ``atomic_output``."""
+    with _explained(path):
+        part = _open_part(path)
+        part.file.close()
+        part.temporary.unlink()
+
+
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Make a folder, new or in an empty one's place; the block gets the temporary folder to fill.

@@ -7,16 +7,14 @@ was in the cache.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +22,7 @@ from typing import Final
 from enclaver.core.errors import EnclaverError
 from enclaver.system import download
 from enclaver.system.download import TransferError
+from enclaver.system.partial import locked
 
 PARALLEL: Final = 6
 TIMEOUT: Final = 30.0
@@ -116,7 +115,7 @@ class Fetcher:
             how = "from the cache"
             if not _matches(whole, item):
                 part = self._cache / f"{item.sha256}.part"
-                with _locked(part) as file:
+                with locked(part) as file:
                     # Whoever held the lock before may have finished it.
                     if not _matches(whole, item):
                         how = f"({item.size / 1e6:.1f} MB) from {self._download(item, file)}"
@@ -190,15 +189,3 @@ def _place(source: Path, target: Path) -> None:
             # Another file system, or one without hard links.
             shutil.copyfile(source, beside)
         os.replace(beside, target)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[io.BufferedRandom]:
-    """A partial file, open and locked; the kernel lets go of the lock when its holder dies."""
-    while True:
-        with path.open("a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            # While this waited for the lock, its holder may have renamed or removed the file it waited for.
-            if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
-                yield file
-                return

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from enclaver.core.debian.lock import Package, canonical_json, package_json, parse_package
+from enclaver.core.debian.lock import Package, package_json, parse_package
 from enclaver.core.errors import EnclaverError
+from enclaver.core.strict_json import canonical_json
 
 LOCK_VERSION: Final = 1
 _KEYS: Final = ("version", "kernel_version", "package")

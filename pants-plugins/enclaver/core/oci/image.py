@@ -15,6 +15,7 @@ from enclaver.core.oci.config import ImageConfig
 from enclaver.core.oci.digest import Digest
 from enclaver.core.oci.files import SPOOL, Files, Folder, opened
 from enclaver.core.oci.layer import Unpacked
+from enclaver.core.oci.layer_cache import LayerCache
 from enclaver.core.oci.limits import Budget
 from enclaver.core.oci.overlay import Overlay
 from enclaver.core.oci.resolved import Resolved
@@ -33,8 +34,8 @@ class Image:
     """An image, unpacked.
 
     Args:
-        digest: the sha256 of its manifest, or of its configuration (docker's image id) where there is no manifest.
-        size: of that document, in bytes.
+        digest: the sha256 of its configuration, which docker calls the image's id: the same whatever way it comes.
+        size: of its configuration, in bytes.
         config: how its program runs.
         root: mode, user and group of its root folder, which has no entry in the tree.
         tree: its files; contents lie in the archive itself or in the work folder.
@@ -50,7 +51,13 @@ class Image:
 
 
 def read(
-    path: Path, work: Path, *, architecture: str, reference: str | None = None, drop_xattrs: bool = False
+    path: Path,
+    work: Path,
+    *,
+    architecture: str,
+    reference: str | None = None,
+    drop_xattrs: bool = False,
+    cache: LayerCache | None = None,
 ) -> Image:
     """Read an image.
 
@@ -60,6 +67,7 @@ def read(
         architecture: the enclave's: ``x86_64`` or ``aarch64``.
         reference: which image, by the name it was saved under; needed where the archive holds several.
         drop_xattrs: leave out extended attributes, file capabilities among them, which a ramdisk cannot hold.
+        cache: where unpacked layers are kept; with one, the tree's contents lie there too.
 
     Raises:
         EnclaverError: it is no such thing, is damaged, is not what its digests say, is for another machine, or holds
@@ -68,7 +76,7 @@ def read(
     with opened(path, work) as files:
         resolved = _resolve(files, architecture, reference)
         merged = Overlay()
-        for unpacked in _layers(resolved, work):
+        for unpacked in _layers(resolved, work, cache):
             merged.apply(unpacked)
         dropped = _xattrs(merged)
         if dropped and not drop_xattrs:
@@ -80,6 +88,12 @@ def read(
             )
         root = (merged.root.mode, merged.root.uid, merged.root.gid)
         return Image(resolved.digest, resolved.size, resolved.config, root, overlay.tree(merged), dropped)
+
+
+def identify(path: Path, work: Path, *, architecture: str, reference: str | None = None) -> Resolved:
+    """Find an image whole; its layers' digests are not checked yet. Arguments and errors as of ``read``."""
+    with opened(path, work) as files:
+        return _resolve(files, architecture, reference)
 
 
 def is_image(path: Path, work: Path) -> bool:
@@ -128,12 +142,12 @@ def _resolve(files: Files, architecture: str, reference: str | None) -> Resolved
     )
 
 
-def _layers(resolved: Resolved, work: Path) -> list[Unpacked]:
+def _layers(resolved: Resolved, work: Path, cache: LayerCache | None) -> list[Unpacked]:
     """Read all layers, some at once; of several errors it is the lowest layer's that is raised."""
     budget = Budget()
     with ThreadPoolExecutor(min(_THREADS, len(resolved.layers)) or 1) as pool:
         waiting = [
-            pool.submit(layer.read, one, work / f"layer-{number}", budget)
+            pool.submit(layer.read, one, work / f"layer-{number}", budget, cache)
             for number, one in enumerate(resolved.layers, start=1)
         ]
         try:

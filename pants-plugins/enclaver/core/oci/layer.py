@@ -1,20 +1,22 @@
 """One layer: its blob unpacked and hashed in one pass, its members listed, its contents left where they lie.
 
 A layer without compression stays in its file; any other is unpacked once, as a whole, to a file of its own. What layers
-above overwrite is unpacked too: to leave it out, a layer would have to wait for all above it, and none does now.
+above overwrite is unpacked too: to leave it out, a layer would have to wait for all above it, and none does now. With a
+cache, it is unpacked once for all images that have it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from enclaver.core.errors import EnclaverError
 from enclaver.core.oci import compression, digest
 from enclaver.core.oci.compression import Compression
 from enclaver.core.oci.digest import Digest
+from enclaver.core.oci.layer_cache import LayerCache
 from enclaver.core.oci.limits import Budget
 from enclaver.core.oci.stream import Chunks
 from enclaver.core.oci.tar_members import Member, members
@@ -59,13 +61,14 @@ class Unpacked:
         return FileContent(self.content.path, self.content.offset + member.offset, member.size)
 
 
-def read(layer: Layer, spool: Path, budget: Budget) -> Unpacked:
+def read(layer: Layer, spool: Path, budget: Budget, cache: LayerCache | None = None) -> Unpacked:
     """Read a layer.
 
     Args:
         layer: which.
-        spool: the file for what it unpacks to; not made for one that is not compressed.
+        spool: the file for what it unpacks to; not made for one that is not compressed, or that was kept.
         budget: of all layers together.
+        cache: where unpacked layers are kept.
 
     Raises:
         EnclaverError: it is not what its digests say, is damaged, packed otherwise than it says, unpacks to too much,
@@ -73,17 +76,38 @@ def read(layer: Layer, spool: Path, budget: Budget) -> Unpacked:
     """
     with _named(layer):
         try:
-            return _read(layer, spool, budget)
+            kind = compression.detect(layer.blob)
+            if layer.packed not in (None, kind):
+                raise EnclaverError(f"is {kind.value} where the image says {layer.packed and layer.packed.value}")
+            if kind is Compression.NONE or cache is None:
+                return _read(layer, kind, spool, budget)
+            return _kept(layer, budget, cache) or _unpack(layer, kind, spool, budget, cache)
         except EnclaverError:
             # Whatever else a layer suffers from: that it is not the one that was meant explains it.
             _check_blob(layer)
             raise
 
 
-def _read(layer: Layer, spool: Path, budget: Budget) -> Unpacked:
-    kind = compression.detect(layer.blob)
-    if layer.packed not in (None, kind):
-        raise EnclaverError(f"is {kind.value} where the image says {layer.packed and layer.packed.value}")
+def _kept(layer: Layer, budget: Budget, cache: LayerCache) -> Unpacked | None:
+    """Return a layer as it was kept; None for one that wasn't, or is no longer what it was."""
+    content = cache.find(layer.diff_id)
+    if content is None:
+        return None
+    plain = replace(layer, blob=content, digest=None, packed=Compression.NONE)
+    try:
+        return Unpacked(layer, _members(plain, Compression.NONE, None, budget), content)
+    except EnclaverError:
+        cache.drop(layer.diff_id)
+        return None
+
+
+def _unpack(layer: Layer, kind: Compression, spool: Path, budget: Budget, cache: LayerCache) -> Unpacked:
+    found = _read(layer, kind, spool, budget)
+    cache.keep(layer.diff_id, spool)
+    return found
+
+
+def _read(layer: Layer, kind: Compression, spool: Path, budget: Budget) -> Unpacked:
     if kind is Compression.NONE:
         return Unpacked(layer, _members(layer, kind, None, budget), layer.blob)
     with Spool(spool) as out:

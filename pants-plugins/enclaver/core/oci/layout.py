@@ -6,7 +6,7 @@ with its own ``manifest.json`` beside; then this one counts, because it has a di
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,10 +14,13 @@ from enclaver.core.errors import EnclaverError
 from enclaver.core.oci import config as image_config
 from enclaver.core.oci import descriptor as descriptors
 from enclaver.core.oci import digest, documents, media_types, platform, resolved
+from enclaver.core.oci import manifest as manifests
 from enclaver.core.oci.descriptor import Descriptor
+from enclaver.core.oci.digest import Digest
 from enclaver.core.oci.documents import Object
 from enclaver.core.oci.files import Files
 from enclaver.core.oci.layer import Layer
+from enclaver.core.oci.manifest import Manifest
 from enclaver.core.oci.platform import Platform
 from enclaver.core.oci.resolved import Resolved
 
@@ -25,6 +28,10 @@ MARKER: Final = "oci-layout"
 INDEX: Final = "index.json"
 _VERSION: Final = "1."
 _DEPTH: Final = 4
+# What an index has and no manifest, and the other way round. A document with both is read as the one or the other,
+# depending on who reads it (GHSA-77vh-xpmg-72qh).
+_OF_INDEXES: Final = ("manifests",)
+_OF_MANIFESTS: Final = ("config", "layers")
 _MOST_IMAGES: Final = 1000
 
 
@@ -37,7 +44,7 @@ class _Candidate:
 
 
 def resolve(files: Files, *, architecture: str, reference: str | None) -> Resolved:
-    """Choose an image.
+    """Choose an image, and find it whole.
 
     Args:
         files: the layout's.
@@ -47,12 +54,22 @@ def resolve(files: Files, *, architecture: str, reference: str | None) -> Resolv
     Raises:
         EnclaverError: the layout is not sound, or has no such image, or several.
     """
+    return _image(files, choose(files, architecture=architecture, reference=reference), architecture)
+
+
+def choose(files: Files, *, architecture: str, reference: str | None) -> Descriptor:
+    """Return the descriptor of an image's manifest; no layer is looked for. Arguments and errors as of ``resolve``."""
     top = [descriptors.parse(item) for item in documents.objects(_index(files), "manifests")]
     names = [name for item in top for name in item.names]
     if reference is not None:
         top = [item for item in top if reference in item.names]
         if not top:
             raise resolved.only(names, reference)
+    return choose_among(files, top, architecture=architecture)
+
+
+def choose_among(files: Files, top: list[Descriptor], *, architecture: str) -> Descriptor:
+    """Return the descriptor of an image's manifest among manifests and indexes. Errors as of ``resolve``."""
     candidates = list(_candidates(files, top))
     ranked = [(rank, one) for one in candidates if (rank := platform.rank(one.platform, architecture)) is not None]
     if not ranked:
@@ -60,8 +77,37 @@ def resolve(files: Files, *, architecture: str, reference: str | None) -> Resolv
     best = min(rank for rank, _ in ranked)
     chosen = {one.descriptor.digest: one.descriptor for rank, one in ranked if rank == best}
     if len(chosen) > 1:
-        raise resolved.only(names, None)
-    return _image(files, next(iter(chosen.values())), architecture)
+        raise resolved.only([name for item in top for name in item.names], None)
+    return next(iter(chosen.values()))
+
+
+def only_manifest(files: Files) -> Descriptor:
+    """Return the descriptor of a layout's only image, whatever machine it is for.
+
+    Raises:
+        EnclaverError: the layout is not sound, or has several images, none, or one for several platforms.
+    """
+    top = [descriptors.parse(item) for item in documents.objects(_index(files), "manifests")]
+    found = {item.digest: item for item in top if not item.attestation}
+    if len(found) != 1:
+        raise resolved.only([name for item in top for name in item.names], None)
+    item = next(iter(found.values()))
+    _check_type(item, media_types.check_manifest)
+    return item
+
+
+def manifest_of(files: Files, item: Descriptor) -> Manifest:
+    """Return a manifest that was chosen. Raises EnclaverError."""
+    return manifests.parse(_described(files, item, "manifest", _OF_INDEXES))
+
+
+def image_id(files: Files, manifest: Manifest) -> Digest:
+    """Return the sha256 of an image's configuration. Raises EnclaverError.
+
+    It is the name that an image has whatever way it comes: packed anew, or saved by a daemon, its manifest is another.
+    """
+    config = manifest.config
+    return config.digest if config.digest.algorithm == "sha256" else digest.of(config.blob(files))
 
 
 def _index(files: Files) -> Object:
@@ -94,13 +140,27 @@ def _candidates(files: Files, top: list[Descriptor]) -> Iterator[_Candidate]:
         if len(seen) > _MOST_IMAGES or depth > _DEPTH:
             raise EnclaverError("has more images, or indexes in indexes, than any real one")
         if item.media_type in media_types.INDEXES:
-            inner = documents.as_object(item.document(files), "index")
+            inner = _described(files, item, "index", _OF_MANIFESTS)
             parts = [descriptors.parse(value) for value in documents.objects(inner, "manifests")]
             # What an index says of the platform of an index goes for all that is in it.
             waiting += [(replace(one, platform=one.platform or item.platform), depth + 1) for one in reversed(parts)]
             continue
         _check_type(item, media_types.check_manifest)
-        yield _Candidate(item, item.platform or platform.parse(_config(files, _manifest(files, item))))
+        yield _Candidate(item, item.platform or platform.parse(_config(files, manifest_of(files, item))))
+
+
+def _described(files: Files, item: Descriptor, what: str, others: Sequence[str]) -> Object:
+    """Return a manifest or an index, which has to be that and nothing else besides. Raises EnclaverError."""
+    found = documents.as_object(item.document(files), what)
+    if found.get("mediaType") not in (None, item.media_type):
+        raise EnclaverError("is of another media type than its index says", place=str(item.digest))
+    for key in (key for key in others if key in found):
+        raise EnclaverError(
+            f"is an image's {what} and has `{key}`, so that it could be read as something else",
+            place=str(item.digest),
+            cure="Build or push the image anew.",
+        )
+    return found
 
 
 def _check_type(item: Descriptor, check: Callable[[str], None]) -> None:
@@ -111,23 +171,15 @@ def _check_type(item: Descriptor, check: Callable[[str], None]) -> None:
         raise
 
 
-def _manifest(files: Files, item: Descriptor) -> Object:
-    found = documents.as_object(item.document(files), "manifest")
-    if found.get("mediaType") not in (None, item.media_type):
-        raise EnclaverError("is of another media type than its index says", place=str(item.digest))
-    return found
-
-
-def _config(files: Files, manifest: Object) -> Object:
-    item = descriptors.parse(documents.child(manifest, "config"))
-    _check_type(item, media_types.check_config)
-    return documents.as_object(item.document(files), "configuration")
+def _config(files: Files, manifest: Manifest) -> Object:
+    _check_type(manifest.config, media_types.check_config)
+    return documents.as_object(manifest.config.document(files), "configuration")
 
 
 def _image(files: Files, item: Descriptor, architecture: str) -> Resolved:
-    manifest = _manifest(files, item)
+    manifest = manifest_of(files, item)
     config = image_config.parse(_config(files, manifest))
-    parts = [descriptors.parse(value) for value in documents.objects(manifest, "layers")]
+    parts = manifest.layers
     resolved.check(config, len(parts), architecture)
     layers = []
     for number, (part, diff_id) in enumerate(zip(parts, config.diff_ids, strict=True), start=1):
@@ -138,6 +190,4 @@ def _image(files: Files, item: Descriptor, architecture: str) -> Resolved:
         except EnclaverError as error:
             error.place = f"{label}: {error.place or part.digest}"
             raise
-    # Whatever the index calls it by: an image has one name in what an enclave is made of.
-    named = item.digest if item.digest.algorithm == "sha256" else digest.of(item.blob(files))
-    return Resolved(named, item.size, config, tuple(layers))
+    return Resolved(image_id(files, manifest), manifest.config.size, config, tuple(layers))

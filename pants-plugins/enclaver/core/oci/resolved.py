@@ -17,8 +17,8 @@ class Resolved:
     """An image.
 
     Args:
-        digest: the sha256 of its manifest; of its configuration (docker's image id) where it has no manifest.
-        size: of that document, in bytes.
+        digest: the sha256 of its configuration, which docker calls the image's id.
+        size: of its configuration, in bytes.
         config: its configuration.
         layers: the lowest first.
     """

@@ -7,7 +7,6 @@ says where it lies.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -93,14 +92,15 @@ def members(stream: Stream) -> Iterator[Member]:
     """
     told: dict[str, bytes] = {}
     before: set[bytes] = set()  # The kinds of the extended headers that are about the next member.
-    while True:
-        start = stream.offset
-        block = stream.take(BLOCK)
-        if not block or block == _END:
-            if told:
-                raise EnclaverError("the tar file ends behind an extended header", place=f"offset {start:#x}")
-            return
-        with _at(start):
+    start = stream.offset
+    try:
+        while True:
+            start = stream.offset
+            block = stream.take(BLOCK)
+            if not block or block == _END:
+                if told:
+                    raise EnclaverError("the tar file ends behind an extended header")
+                return
             if len(block) < BLOCK:
                 raise EnclaverError("the tar file ends within a header")
             header = tar_header.parse(block)
@@ -113,17 +113,10 @@ def members(stream: Stream) -> Iterator[Member]:
                 continue
             member = _member(header, told, stream.offset)
             told, before = {}, set()
-        yield member
-        with _at(start):
+            yield member
             stream.skip(member.size + -member.size % BLOCK)
-
-
-@contextmanager
-def _at(offset: int) -> Iterator[None]:
-    try:
-        yield
     except EnclaverError as error:
-        error.place = error.place or f"offset {offset:#x}"
+        error.place = error.place or f"offset {start:#x}"
         raise
 
 

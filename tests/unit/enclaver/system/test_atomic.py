@@ -15,7 +15,7 @@ import pytest
 
 from enclaver.core.errors import EnclaverError
 from enclaver.system import atomic
-from enclaver.system.atomic import atomic_folder, atomic_output, atomic_outputs
+from enclaver.system.atomic import atomic_folder, atomic_output, atomic_outputs, check_output
 
 
 @contextmanager
@@ -132,7 +132,17 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     ):
         with pytest.raises(EnclaverError, match=message), atomic_output(path):
             pass
+        with pytest.raises(EnclaverError, match=message):
+            check_output(path)
     assert names(tmp_path) == ["file", "folder"]
+
+
+def test_a_place_that_can_be_written_is_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "old").write_bytes(b"old")
+    for name in ("old", "new"):
+        check_output(tmp_path / name)
+    assert names(tmp_path) == ["old"]
+    assert (tmp_path / "old").read_bytes() == b"old"
 
 
 def test_a_long_name_works(tmp_path: Path) -> None:

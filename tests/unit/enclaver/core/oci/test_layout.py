@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,8 @@ def several(*images: tuple[Parts, dict[str, Any]]) -> dict[str, bytes]:
 def test_an_image_of_two_layers(tmp_path: Path) -> None:
     image = parts(ONE, TWO, how="+gzip", User="7")
     found = resolve(tmp_path, image.files())
-    assert str(found.digest) == sha256(to_json(image.manifest()))
-    assert found.size == len(to_json(image.manifest()))
+    assert str(found.digest) == sha256(to_json(image.config))
+    assert found.size == len(to_json(image.config))
     assert found.config.user == "7"
     assert [str(layer.diff_id) for layer in found.layers] == [sha256(ONE), sha256(TWO)]
     assert [str(layer.digest) for layer in found.layers] == [sha256(blob) for blob, _ in image.blobs]
@@ -76,22 +77,22 @@ def test_the_platform_s_image_is_found(tmp_path: Path, told: bool, nested: int) 
         outer = archives.layout([descriptor(inner, INDEX), descriptor(inner, INDEX)], inner)
         files = {**files, **outer}
     for architecture, image in zip(("x86_64", "aarch64"), images, strict=True):
-        assert str(resolve(tmp_path, files, architecture).digest) == sha256(to_json(image.manifest()))
+        assert str(resolve(tmp_path, files, architecture).digest) == sha256(to_json(image.config))
 
 
 def test_the_variant_that_runs_anywhere_is_preferred(tmp_path: Path) -> None:
     plain, fast = parts(ONE), parts(TWO, platform={**AMD64, "variant": "v3"})
     new = {"platform": {**AMD64, "variant": "v3"}}
     files = several((fast, new), (plain, {"platform": AMD64}))
-    assert str(resolve(tmp_path, files).digest) == sha256(to_json(plain.manifest()))
-    assert str(resolve(tmp_path / "fast", several((fast, new))).digest) == sha256(to_json(fast.manifest()))
+    assert str(resolve(tmp_path, files).digest) == sha256(to_json(plain.config))
+    assert str(resolve(tmp_path / "fast", several((fast, new))).digest) == sha256(to_json(fast.config))
 
 
 def test_one_of_several_by_its_name(tmp_path: Path) -> None:
     images = [parts(ONE), parts(TWO)]
     names = ({"annotations": {NAME: "one"}}, {"annotations": {NAME: "two"}})
     files = several(*zip(images, names, strict=True))
-    assert str(resolve(tmp_path, files, reference="two").digest) == sha256(to_json(images[1].manifest()))
+    assert str(resolve(tmp_path, files, reference="two").digest) == sha256(to_json(images[1].config))
     with pytest.raises(EnclaverError, match="holds several images: one, two"):
         resolve(tmp_path, files)
     with pytest.raises(EnclaverError, match="holds no image called 'three'; it has: one, two"):
@@ -101,7 +102,7 @@ def test_one_of_several_by_its_name(tmp_path: Path) -> None:
 def test_one_image_under_two_names_is_one(tmp_path: Path) -> None:
     image = parts(ONE)
     files = several((image, {"annotations": {NAME: "a"}}), (image, {"annotations": {NAME: "b"}}))
-    assert str(resolve(tmp_path, files).digest) == sha256(to_json(image.manifest()))
+    assert str(resolve(tmp_path, files).digest) == sha256(to_json(image.config))
 
 
 def broken(change: dict[str, Any]) -> dict[str, bytes]:
@@ -129,6 +130,12 @@ MANIFEST_NAME = "blobs/" + sha256(to_json(parts(ONE).manifest())).replace(":", "
 LIES = {**AMD64, "architecture": "arm64"}
 
 
+def nested(change: dict[str, Any]) -> dict[str, bytes]:
+    """An image in an index in an index; the inner one has other keys."""
+    inner = to_json({**json.loads(FILES["index.json"]), **change})
+    return {**FILES, **archives.layout([descriptor(inner, INDEX)], inner)}
+
+
 @pytest.mark.parametrize(
     ("files", "what"),
     [
@@ -146,6 +153,10 @@ LIES = {**AMD64, "architecture": "arm64"}
         (parts(ONE, platform={}).files(), "no named platform"),
         (parts(ONE, platform=LIES).files(platform=AMD64), "for linux/arm64, not for linux/amd64"),
         (broken({"mediaType": INDEX}), "another media type than its index says"),
+        (broken({"manifests": []}), "is an image's manifest and has `manifests`, so that it could be read as"),
+        (nested({"mediaType": MANIFEST}), "another media type than its index says"),
+        (nested({"layers": []}), "is an image's index and has `layers`, so that it could be read as"),
+        (nested({"config": {}}), "is an image's index and has `config`"),
         (broken({"config": descriptor(b"x", CONFIG)}), "the image lacks this part"),
         (
             broken({"config": descriptor(to_json(parts(ONE).config), "text/plain")}),
