@@ -30,6 +30,9 @@ ONLY: Final[dict[str, tuple[str, ...]]] = {
     ),
 }
 
+#: What signs requests to AWS, as wheels' files name it: the enclave does that, and what runs an enclave does not.
+NOT_IN_RUNNER: Final = frozenset({"botocore", "jmespath", "python_dateutil", "six", "urllib3"})
+
 
 def is_in_runtime(path: str) -> bool:
     """Whether the runtime keeps a wheel's file, by its path in the wheel."""

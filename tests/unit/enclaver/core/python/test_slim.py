@@ -11,7 +11,9 @@ from pathlib import Path
 import botocore
 import pytest
 
-from enclaver.core.python.slim import ONLY, is_in_runtime
+from enclaver.core.python.slim import NOT_IN_RUNNER, ONLY, is_in_runtime
+
+LOCK = Path(__file__).parents[5] / "pants-plugins" / "enclaver" / "locks" / "runtime.lock"
 
 SIGN = """
 import sys
@@ -65,3 +67,10 @@ def test_what_is_kept_signs(tmp_path: Path) -> None:
                 shutil.copy(path, tmp_path / inside)
     result = subprocess.run([sys.executable, "-ISBc", SIGN, str(tmp_path)], capture_output=True, text=True, check=False)
     assert (result.stdout, result.stderr) == ("AWS4-HMAC-SHA256\n", "")
+
+
+def test_what_the_runner_does_without_is_what_the_lock_has_for_signing() -> None:
+    """One that is gone would be left out for nothing; a new requirement of botocore's, kept for nothing."""
+    named = {line.partition("==")[0].replace("-", "_") for line in LOCK.read_text().splitlines() if "==" in line}
+    assert named >= NOT_IN_RUNNER
+    assert {package.replace("dateutil", "python_dateutil") for package in ONLY} <= NOT_IN_RUNNER
