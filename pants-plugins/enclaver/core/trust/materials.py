@@ -101,12 +101,12 @@ def write_tree(tree: Tree, inputs: Iterable[Input], archive: BinaryIO, entries: 
         EnclaverError: as ``cpio.write``.
     """
     report = cpio.write(tree, archive)
-    document = {
-        "version": VERSION,
-        "inputs": inputs_json(inputs),
-        "entries": entries_json(tree, report.digests),
-    }
-    entries.write(canonical_json(document))
+    entries.write(render_entries(inputs, entries_json(tree, report.digests)))
+
+
+def render_entries(inputs: Iterable[Input], records: Sequence[Mapping[str, Any]]) -> bytes:
+    """Render the JSON that says where entries come from: ``records`` as ``entries_json`` returns them."""
+    return canonical_json({"version": VERSION, "inputs": inputs_json(inputs), "entries": list(records)})
 
 
 def save_tree(tree: Tree, inputs: Iterable[Input], archive: Path, entries: Path) -> None:
@@ -149,7 +149,7 @@ def load_records(archive: Path, entries: Path) -> tuple[list[Input], list[dict[s
 
 def _load(archive: Path, entries: Path) -> tuple[Tree, list[Input], list[dict[str, Any]]]:
     tree = cpio.read(archive)
-    inputs, records = _load_entries(entries)
+    inputs, records = load_entries(entries)
     # The archive is what counts; the JSON has to agree with it on all that both of them say.
     expected = [{**record, "origin": ""} for record in entries_json(tree, {})]
     claimed = [{**record, "origin": ""} for record in records]
@@ -166,7 +166,12 @@ def _load(archive: Path, entries: Path) -> tuple[Tree, list[Input], list[dict[st
     return tree, inputs, records
 
 
-def _load_entries(path: Path) -> tuple[list[Input], list[dict[str, Any]]]:
+def load_entries(path: Path) -> tuple[list[Input], list[dict[str, Any]]]:
+    """Read the JSON that says where entries come from, alone: its inputs and its entries' JSON objects.
+
+    Raises:
+        EnclaverError: it can't be read or isn't of this format.
+    """
     try:
         document = json.loads(path.read_bytes())
     except OSError as error:
