@@ -11,7 +11,7 @@ from enclaver.build import app_command, app_spec, image_app, ingress_tls
 from enclaver.build import manifest as manifest_file
 from enclaver.build.app_spec import AppDescription, AppItem
 from enclaver.core.errors import EnclaverError
-from enclaver.core.manifest import requirements, runtime_config
+from enclaver.core.manifest import runtime_config
 from enclaver.core.manifest.runtime_config import AppSpec
 from enclaver.core.python import pex
 from enclaver.core.rootfs import directory, elf, skeleton, tarred, zipped
@@ -28,30 +28,38 @@ ROOTFS: Final = "rootfs"
 _APP: Final = skeleton.APP
 
 
-def app(*, tree: tuple[Path, Path], folder: Path, spec: Path, manifest: Path, output: tuple[Path, Path]) -> None:
+def app(
+    *,
+    tree: tuple[Path, Path] | None,
+    folder: Path,
+    spec: Path,
+    manifest: Path,
+    output: tuple[Path, Path],
+    cache: Path | None = None,
+) -> None:
     """Make the app ramdisk.
 
     Args:
-        tree: archive and entries of the base; an app that is an image has no use for it.
+        tree: archive and entries of the base; None for an app that is known to be an image, which has no use for one.
         folder: what the app is made of.
         spec: its description, as app_spec.load reads it.
         manifest: the Enclaver manifest; the files that it names lie in its folder.
         output: archive and entries to write.
+        cache: a folder where the layers of images are kept, unpacked.
 
     Raises:
-        EnclaverError: the manifest asks for what can't be built or names files that are unfit, the app doesn't fit
-            the base or the architecture, or there is nothing to run.
+        EnclaverError: the manifest names files that are unfit, the app doesn't fit the base or the architecture, or
+            there is nothing to run.
     """
     described = app_spec.load(spec)
     parsed = manifest_file.load(manifest)
-    requirements.check_buildable(parsed, app_overridden=True)
     tls, tls_inputs = ingress_tls.pack(parsed, manifest.parent)
     with (
         tempfile.TemporaryDirectory(prefix=".app-", dir=output[0].absolute().parent) as work,
         Spool(Path(work, "spool")) as spool,
     ):
         if image := image_app.find(described, folder, Path(work)):
-            found = image_app.read(image, described, Path(work))
+            found = image_app.read(image, described, Path(work), cache)
             mode, uid, gid = found.folder
             root, inputs, command = found.root, [found.source], found.spec
         else:
@@ -70,9 +78,15 @@ def app(*, tree: tuple[Path, Path], folder: Path, spec: Path, manifest: Path, ou
 
 
 def _on_base(
-    tree: tuple[Path, Path], folder: Path, described: AppDescription, spool: Spool
+    tree: tuple[Path, Path] | None, folder: Path, described: AppDescription, spool: Spool
 ) -> tuple[Tree, list[Input], AppSpec]:
     """Return the base with the app's items in it, what both are made of, and how the app is started."""
+    if tree is None:
+        raise EnclaverError(
+            "is no container image, and there is no base to lay it on",
+            file=described.items[0].target if described.items else str(folder),
+            cure="Give the archive of an image (docker save, or an OCI one), or a base.",
+        )
     root, inputs = materials.load_tree(*tree)
     skeleton.add(root)
     pexes = []

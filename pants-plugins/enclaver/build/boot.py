@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from enclaver.build import locked_wheels
 from enclaver.core.debian import slim
 from enclaver.core.errors import EnclaverError
 from enclaver.core.python import slim as wheel_slim
-from enclaver.core.python import wheel
 from enclaver.core.rootfs import directory
 from enclaver.core.rootfs.entry import ORIGIN, Entry, Kind, content_sha256
-from enclaver.core.rootfs.regular import open_regular, whole
+from enclaver.core.rootfs.regular import whole
 from enclaver.core.rootfs.spool import Spool
 from enclaver.core.rootfs.tree import Tree
 from enclaver.core.trust import materials
@@ -40,7 +39,6 @@ _FOLDERS: Final = (
     ("tmp", 0o1777),
 )
 _DEVICES: Final = (("dev/console", 0o600, (5, 1)), ("dev/null", 0o666, (1, 3)))
-_HASH: Final = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
 
 def boot(
@@ -79,25 +77,10 @@ def boot(
 
 
 def _add_wheels(root: Tree, wheels: Path, lock: Path, spool: Spool) -> list[Input]:
-    with open_regular(lock) as (file, _):
-        allowed = set(_HASH.findall(file.read().decode("ascii", "replace")))
-    # The folder's own order is the file system's.
-    paths = sorted(wheels.glob("*.whl"))
-    if not paths:
-        raise EnclaverError("holds no wheels", file=str(wheels), cure="Fetch those of the lock into it.")
     inputs = []
-    for path in paths:
-        content = whole(path)
-        digest = content_sha256(content)
-        if digest not in allowed:
-            raise EnclaverError(
-                f"its sha256 {digest} is not in {lock.name}",
-                file=str(path),
-                cure="Fetch the wheels again; if it stays, whoever serves them changed one.",
-            )
-        name, version = wheel.identity(path)
-        inputs.append(Input("wheel", name, digest, content.size, version))
-        root.graft(Tree(entry for entry in wheel.read(path, spool) if wheel_slim.is_in_runtime(entry.path)), LIBRARY)
+    for one in locked_wheels.read(wheels, lock, spool):
+        inputs.append(one.described)
+        root.graft(Tree(entry for entry in one.tree if wheel_slim.is_in_runtime(entry.path)), LIBRARY)
     return inputs
 
 

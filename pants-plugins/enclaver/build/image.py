@@ -12,13 +12,13 @@ from typing import Any, BinaryIO
 from enclaver.core.eif import metadata as eif_metadata
 from enclaver.core.eif.format import Architecture
 from enclaver.core.eif.kernel_image import inspect
-from enclaver.core.eif.writer import ImagePlan, write
+from enclaver.core.eif.writer import ImagePlan, Signs, write
 from enclaver.core.errors import EnclaverError
 from enclaver.core.kernel import files as kernel_files
 from enclaver.core.pcr import report
 from enclaver.core.pcr.measure import Measurements
 from enclaver.core.rootfs.regular import whole
-from enclaver.core.trust.materials import RamdiskMaterial, load_records, materials_json
+from enclaver.core.trust.materials import Input, RamdiskMaterial, load_records, materials_json
 from enclaver.system.atomic import atomic_output, atomic_outputs
 
 DEFAULT_MEMORY_MB = 4096
@@ -85,6 +85,7 @@ def image(
     memory_mb: int = DEFAULT_MEMORY_MB,
     cpus: int = DEFAULT_CPUS,
     extras: Mapping[str, Any] | None = None,
+    signer: Signs | None = None,
     output: Path,
 ) -> Measurements:
     """Write ``X.eif`` with ``X.pcrs.json`` and ``X.materials.json``: all three or none.
@@ -97,10 +98,11 @@ def image(
         tool_version: this project's, in the metadata.
         memory_mb, cpus: the header's defaults, in MiB and number; in no register.
         extras: free JSON values for the metadata.
+        signer: who signs it, as ``build.signing.load`` finds; unsigned without one.
         output: the path of ``X.eif``.
 
     Raises:
-        EnclaverError: an input is missing or unfit, or an output can't be written.
+        EnclaverError: an input is missing or unfit, it can't be signed, or an output can't be written.
     """
     kernel = kernel_files.read(kernel_dir, architecture)
     inputs = list(kernel.inputs)
@@ -109,6 +111,8 @@ def image(
         its_inputs, its_records = load_records(ramdisk.archive, ramdisk.entries)
         inputs += its_inputs
         records.append(its_records)
+    if signer is not None:
+        inputs.append(certificate_input(signer))
     document = eif_metadata.metadata(
         name=name,
         version=version,
@@ -121,11 +125,11 @@ def image(
     stem = output.with_suffix("") if output.suffix == ".eif" else output
     siblings = [stem.with_name(f"{stem.name}.{kind}.json") for kind in ("pcrs", "materials")]
     with atomic_outputs([output, *siblings]) as (eif_file, pcrs_file, materials_file):
-        written = write(plan, eif_file, digests=True)
+        written = write(plan, eif_file, digests=True, signer=signer)
         pcrs_file.write(report.render(written.measurements))
         # The CRC in the header is known last, so the file's own digest takes a second pass.
         eif_file.seek(0)
-        eif_sha256 = _sha256(eif_file)
+        eif_sha256 = file_sha256(eif_file)
         materials = materials_json(
             architecture=architecture,
             cmdline=kernel.cmdline,
@@ -165,7 +169,14 @@ def _plan(
     )
 
 
-def _sha256(file: BinaryIO) -> str:
+def certificate_input(signer: Signs) -> Input:
+    """Return the signing certificate as PCR8 measures it: its DER. The key is no input, and leaves no trace."""
+    der = signer.certificate_der
+    return Input("certificate", signer.subject, sha256(der).hexdigest(), len(der))
+
+
+def file_sha256(file: BinaryIO) -> str:
+    """Return the SHA-256 of an open file from where it stands, in hexadecimal."""
     digest = sha256()
     for chunk in iter(partial(file.read, _CHUNK), b""):
         digest.update(chunk)

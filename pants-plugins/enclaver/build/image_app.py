@@ -14,6 +14,7 @@ from enclaver.core.errors import EnclaverError
 from enclaver.core.manifest.runtime_config import AppSpec
 from enclaver.core.oci import image, layout, user
 from enclaver.core.oci.config import ImageConfig
+from enclaver.core.oci.layer_cache import LayerCache
 from enclaver.core.oci.user import User
 from enclaver.core.rootfs import elf, lookup
 from enclaver.core.rootfs.entry import ORIGIN, Entry, Kind, printable
@@ -56,19 +57,26 @@ def find(described: AppDescription, folder: Path, work: Path) -> Path | None:
         return path if image.is_image(path, work) else None
 
 
-def read(path: Path, described: AppDescription, work: Path) -> ImageApp:
+def read(path: Path, described: AppDescription, work: Path, cache: Path | None = None) -> ImageApp:
     """Read an image as the app.
 
     Args:
         path: as ``find`` found it.
         described: what its target says; that goes before what the image says.
-        work: a folder for what is unpacked; the tree's contents lie there.
+        work: a folder for what is unpacked; the tree's contents lie there, or in the cache.
+        cache: a folder where unpacked layers are kept.
 
     Raises:
         EnclaverError: the image is refused (``image.read``), or cannot be run.
     """
     with _named(described):
-        found = image.read(path, work, architecture=described.architecture, drop_xattrs=described.drop_xattrs)
+        found = image.read(
+            path,
+            work,
+            architecture=described.architecture,
+            drop_xattrs=described.drop_xattrs,
+            cache=LayerCache(cache) if cache else None,
+        )
         spec = _spec(found.tree, found.config, described)
     source = Input("image", described.items[0].target, found.digest.hex, found.size)
     return ImageApp(found.root, found.tree, source, spec)
@@ -98,7 +106,7 @@ def _spec(root: Tree, config: ImageConfig, described: AppDescription) -> AppSpec
     env = {"PATH": DEFAULT_PATH, "HOME": runs_as.home, **config.env, **described.env}
     _make_folder(root, config.working_dir)
     _check_program(root, argv[0], config.working_dir, env, runs_as, described.architecture)
-    return AppSpec(argv, env, config.working_dir, runs_as.uid, runs_as.gid)
+    return AppSpec(argv, env, config.working_dir, runs_as.uid, runs_as.gid, config.stop_signal)
 
 
 def _make_folder(root: Tree, path: str) -> None:

@@ -10,7 +10,6 @@ from enclaver.core.manifest.document import MAX_BYTES
 from enclaver.core.manifest.model import Manifest
 from enclaver.core.manifest.parse import parse
 from enclaver.core.manifest.problems import Problem
-from enclaver.core.manifest.requirements import unsupported
 from enclaver.system.atomic import atomic_output
 
 #: The version of the report's schema; util_rules/report.py reads it.
@@ -37,19 +36,20 @@ def load(path: Path) -> Manifest:
     return parse(data, str(path))
 
 
-def report(manifest_path: Path, output: Path, *, app_overridden: bool = False) -> None:
+def report(manifest_path: Path, output: Path) -> None:
     """Write what the rules need to know of a manifest as JSON.
 
     ``{"version": 1, "name", "target": str|null, "app": {"kind": "address"|"image", "value"}, "defaults":
-    {"cpu_count", "memory_mb"}, "files": [File], "notes": [Remark], "unsupported": [Remark]}``. A Remark is ``{"key",
-    "line", "column", "message", "cure": str|null, "text"}``, and ``text`` is the whole of it, ready to be shown. A File
-    is one that the image is made of: ``{"key", "line", "column", "path"}``, the path relative to the manifest's folder.
-    Lines and columns count from 1.
+    {"cpu_count", "memory_mb"}, "files": [File], "signature": Signature|null, "notes": [Remark]}``. A Remark is
+    ``{"key", "line", "column", "message", "cure": str|null, "text"}``, and ``text`` is the whole of it, ready to be
+    shown. A File is one that the image is made of: ``{"key", "line", "column", "path"}``, the path relative to the
+    manifest's folder; ``files`` are the ramdisks'. Lines and columns count from 1. A Signature is ``{"certificate":
+    File, "key": {"kind": "file"|"kms", "value"}}``; the value is a path, relative to the manifest's folder unless it is
+    absolute, or an ARN. That the key is no File is on purpose: Files are copied into sandboxes and caches.
 
     Args:
         manifest_path: the manifest.
         output: where the report goes, whole or not at all.
-        app_overridden: ``sources.app`` is not used, because the app is given otherwise.
 
     Raises:
         ManifestError: it is no valid manifest.
@@ -57,7 +57,6 @@ def report(manifest_path: Path, output: Path, *, app_overridden: bool = False) -
     """
     manifest = load(manifest_path)
     file = str(manifest_path)
-    refused = unsupported(manifest, app_overridden=app_overridden)
     document = {
         "version": REPORT_VERSION,
         "name": manifest.name,
@@ -68,8 +67,8 @@ def report(manifest_path: Path, output: Path, *, app_overridden: bool = False) -
             "memory_mb": manifest.defaults.memory_mb,
         },
         "files": [_file(manifest, key, path) for key, path in manifest.files],
+        "signature": _signature(manifest),
         "notes": [_remark(note, file, "note: ") for note in manifest.notes],
-        "unsupported": [_remark(problem, file, "") for problem in refused],
     }
     with atomic_output(output) as out:
         out.write(json.dumps(document, sort_keys=True, indent=2).encode("ascii") + b"\n")
@@ -78,6 +77,16 @@ def report(manifest_path: Path, output: Path, *, app_overridden: bool = False) -
 def _file(manifest: Manifest, key: str, path: str) -> dict[str, object]:
     place = manifest.origin.places[key]
     return {"key": key, "line": place.line, "column": place.column, "path": path}
+
+
+def _signature(manifest: Manifest) -> dict[str, object] | None:
+    signature = manifest.signature
+    if signature is None:
+        return None
+    return {
+        "certificate": _file(manifest, "signature.certificate", signature.certificate),
+        "key": {"kind": signature.key.kind.value, "value": signature.key.value},
+    }
 
 
 def _remark(problem: Problem, file: str, label: str) -> dict[str, object]:

@@ -16,7 +16,8 @@ from enclaver_runtime.config import parse as parse_config
 from enclaver_runtime.parent.errors import ParentError
 from enclaver_runtime.parent.services import ParentService, Publication, services
 
-#: Where a manifest's ports are published: for this machine's user. What is for others is published by name.
+#: Where a manifest's ports are published, unless it is said: for this machine's user. What is for others is published
+#: by name.
 OWN_ADDRESS: Final = "127.0.0.1"
 
 
@@ -29,11 +30,12 @@ def tell(sentence: str) -> None:
         print(f"enclaver: {shown}", file=sys.stderr, flush=True)
 
 
-def own_ports(manifest: Manifest | None) -> Sequence[Publication]:
-    """Return the ingress ports of a manifest, published by their own numbers."""
+def own_ports(manifest: Manifest | None, addresses: Sequence[str] = (OWN_ADDRESS,)) -> Sequence[Publication]:
+    """Return the ingress ports of a manifest, published by their own numbers at addresses of this machine."""
     if manifest is None:
         return ()
-    return [Publication(OWN_ADDRESS, one.listen_port, one.listen_port) for one in manifest.ingress]
+    ports = [one.listen_port for one in manifest.ingress]
+    return [Publication(address, port, port) for port in ports for address in addresses]
 
 
 def obeyed(image: Image) -> Config | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,7 @@ from enclaver.core.errors import EnclaverError
 from enclaver_runtime.parent import exit_codes, nitro, runner
 from enclaver_runtime.parent.errors import ParentError
 from enclaver_runtime.parent.exit_codes import Outcome
-from enclaver_runtime.parent.services import Publication
+from enclaver_runtime.parent.services import ANY, Publication, addresses
 from enclaver_runtime.parent.sink import descriptor_sink
 
 NAME = "run"
@@ -52,6 +53,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=_publication,
         metavar="[ADDRESS:]PORT:ENCLAVE_PORT",
         help="let a TCP port of this machine lead to an ingress port of the enclave (may be given several times)",
+    )
+    parser.add_argument(
+        "--address",
+        type=_addresses,
+        help=f"where the manifest's ports are published: an address of this machine, or `{ANY}` for all of its "
+        f"addresses, IPv4's and IPv6's (default: {OWN_ADDRESS})",
     )
     parser.add_argument("--cpu-count", type=_positive, metavar="N", help="processors (default: the image's own)")
     parser.add_argument(
@@ -112,6 +119,8 @@ def _outcome(args: argparse.Namespace) -> Outcome:
     manifest = None if args.file is None else manifests.load(args.file)
     if args.eif is None:
         raise _no_image(args.file)
+    if args.address and manifest is None:
+        raise EnclaverError("--address is for the ports of a manifest", cure="Give it too (-f), or use -p ADDRESS:...")
     image = read(args.eif)
     hardware = args.nitro or (not args.emulate and nitro.DEVICE.exists())
     config = obeyed(image)
@@ -119,7 +128,7 @@ def _outcome(args: argparse.Namespace) -> Outcome:
         log=descriptor_sink(sys.stdout.fileno()),
         boot_timeout=float(args.boot_timeout),
         tell=tell,
-        services=parent_services(image, config, args.publish or own_ports(manifest)),
+        services=parent_services(image, config, args.publish or own_ports(manifest, args.address or (OWN_ADDRESS,))),
         # An image of another tool's may hold a runtime that takes no requests.
         asks=config is not None,
     )
@@ -136,7 +145,7 @@ def _no_image(manifest: Path | None) -> EnclaverError:
     return EnclaverError(
         "a manifest is no image yet",
         file=str(manifest),
-        cure="Package it (`./pants package` leaves the image in dist), and give the image too: "
+        cure="Build it (`enclaver build --eif-only IMAGE.eif`, or `./pants package`), and give the image too: "
         f"enclaver run -f {manifest} IMAGE.eif. `./pants run` does both.",
     )
 
@@ -144,6 +153,13 @@ def _no_image(manifest: Path | None) -> EnclaverError:
 def _publication(text: str) -> Publication:
     try:
         return Publication.parse(text)
+    except ParentError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _addresses(text: str) -> Sequence[str]:
+    try:
+        return addresses(text)
     except ParentError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from enclaver.build import manifest
 from enclaver.build.image import Ramdisk, image
+from enclaver.cli import signing_options
 from enclaver.cli.stages import program
 from enclaver.core.version import VERSION
 
@@ -22,8 +23,10 @@ def run() -> None:
     options.add_argument("--manifest", type=Path, required=True)
     options.add_argument("--architecture", choices=("x86_64", "aarch64"), required=True)
     options.add_argument("--output", type=Path, required=True, help="path of the image, without .eif")
+    signing_options.add(options)
     args = options.parse_args()
     parsed = manifest.load(args.manifest)
+    signer = signing_options.signer(options, args, parsed)
     args.output.parent.mkdir(parents=True, exist_ok=True)
     image(
         kernel_dir=args.kernel,
@@ -34,6 +37,7 @@ def run() -> None:
         tool_version=VERSION,
         memory_mb=parsed.defaults.memory_mb,
         cpus=parsed.defaults.cpu_count,
+        signer=signer,
         output=args.output.with_name(args.output.name + ".eif"),
     )
 

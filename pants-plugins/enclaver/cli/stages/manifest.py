@@ -13,9 +13,8 @@ def run() -> None:
     options = program.parser(__doc__)
     options.add_argument("--manifest", type=Path, required=True)
     options.add_argument("--output", type=Path, required=True)
-    options.add_argument("--app-overridden", action="store_true")
     args = options.parse_args()
-    manifest.report(args.manifest, args.output, app_overridden=args.app_overridden)
+    manifest.report(args.manifest, args.output)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from enclaver.core.eif.metadata import metadata
 from enclaver.core.eif.reader import read
 from enclaver.core.errors import EnclaverError
 from enclaver.core.pcr import report
-from enclaver.core.pcr.measure import Measurements
+from enclaver.core.pcr.measure import Measurements, register_of
 from enclaver.core.rootfs.tree import Tree
 from enclaver.core.trust.materials import Input, canonical_json, save_tree
+from tests.unit.enclaver.core.eif.images import key_and_certificate
+from tests.unit.enclaver.core.eif.signers import signer
 
 METADATA = metadata(name="n", version="1", tool_version="0", kernel_version="unknown", extras={})
 
@@ -143,6 +146,36 @@ def test_what_is_missing_or_unfit_is_named_and_nothing_is_left(
     (kernel_dir / "kernel.json").unlink()
     (kernel_dir / "cmdline").unlink()
     refused("cmdline: cannot read")
+
+
+def test_a_signed_image(tmp_path: Path, kernel_dir: Path, ramdisks: list[Ramdisk]) -> None:
+    signs = signer(*key_and_certificate())
+    unsigned = build(kernel_dir, ramdisks, tmp_path / "unsigned.eif")
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        found = build(kernel_dir, ramdisks, tmp_path / name / "x.eif", signer=signs)
+    assert (
+        found == replace(unsigned, pcr8=register_of(signs.certificate_der)) == report.load(tmp_path / "one/x.pcrs.json")
+    )
+    eif = read(tmp_path / "one" / "x.eif")
+    assert eif.signature is not None
+    assert eif.signature.problem(found.pcr0) is None
+    materials = json.loads((tmp_path / "one" / "x.materials.json").read_bytes())
+    assert materials["measurements"] == found.registers()
+    der = signs.certificate_der
+    named = {"kind": "certificate", "name": signs.subject, "sha256": sha256(der).hexdigest(), "size": len(der)}
+    assert [item for item in materials["inputs"] if item["kind"] == "certificate"] == [named]
+    for name in ("x.eif", "x.pcrs.json", "x.materials.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_a_signer_that_fails_leaves_nothing(tmp_path: Path, kernel_dir: Path, ramdisks: list[Ramdisk]) -> None:
+    out = tmp_path / "dist"
+    out.mkdir()
+    other, certificate = key_and_certificate()[0], key_and_certificate()[1]
+    with pytest.raises(EnclaverError, match="the signature that was made is not valid"):
+        build(kernel_dir, ramdisks, out / "x.eif", signer=signer(other, certificate))
+    assert os.listdir(out) == []
 
 
 def test_assemble_alone(tmp_path: Path, kernel_dir: Path, ramdisks: list[Ramdisk]) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,12 @@ def test_an_image_runs_as_it_says(tmp_path: Path) -> None:
         uid=1000,
         gid=1001,
     )
+
+
+@pytest.mark.parametrize(("text", "number"), [("SIGQUIT", signal.SIGQUIT), ("", None)])
+def test_an_image_is_asked_to_end_as_it_says(tmp_path: Path, text: str, number: int | None) -> None:
+    # As for engines, whatever it is that they run.
+    assert spec(tmp_path, {"args": ["/bin/server"]}, StopSignal=text).stop_signal == number
 
 
 @pytest.mark.parametrize(
@@ -178,14 +185,22 @@ def build(place: Path, data: bytes, **changes: Any) -> tuple[Tree, list[Input]]:
     manifest.write_text(apps.MANIFEST)
     output = place / "app.cpio", place / "app.entries.json"
     spec = apps.description(place / "app.json", [apps.item("image.tar", "file")], **changes)
-    app(tree=apps.base(place), folder=place / "app", spec=spec, manifest=manifest, output=output)
+    app(tree=None, folder=place / "app", spec=spec, manifest=manifest, output=output)
+    with_base = place / "base.app.cpio", place / "base.app.entries.json"
+    app(tree=apps.base(place), folder=place / "app", spec=spec, manifest=manifest, output=with_base)
+    assert [path.read_bytes() for path in with_base] == [path.read_bytes() for path in output], "a base shows"
     return load_tree(*output)
+
+
+def test_what_is_no_image_needs_a_base(tmp_path: Path) -> None:
+    with pytest.raises(EnclaverError, match="^//:image.tar: is no container image, and there is no base"):
+        build(tmp_path, b"#!/bin/sh\n")
 
 
 def test_the_image_is_the_whole_root_file_system(tmp_path: Path) -> None:
     one = parts(ROOT, tar(member("bin/.wh.data")), how="+gzip", Cmd=["/bin/server"])
     tree, inputs = build(tmp_path, archived(one.files()))
-    assert inputs == [Input("image", "//:image.tar", sha256(to_json(one.manifest()))[7:], len(to_json(one.manifest())))]
+    assert inputs == [Input("image", "//:image.tar", sha256(to_json(one.config))[7:], len(to_json(one.config)))]
     rootfs = {path: what for path, what in listed(tree).items() if path.startswith("rootfs/")}
     assert "rootfs/bin/data" not in rootfs
     assert "rootfs/usr/bin/dash" not in rootfs

@@ -18,20 +18,20 @@ sources:
   app: //app:server
   odyn: image:1
 defaults: {cpu_count: 4}
-signature: {certificate: c.pem, key: k.pem}
+signature: {certificate: ./c.pem, key: ../k.pem}
 """
 
 
-def written(folder: Path, text: str = TEXT, *, app_overridden: bool = False) -> Any:
+def written(folder: Path, text: str = TEXT) -> Any:
     manifest = folder / "enclaver.yaml"
     manifest.write_text(text)
-    report(manifest, folder / "report.json", app_overridden=app_overridden)
+    report(manifest, folder / "report.json")
     return json.loads((folder / "report.json").read_bytes())
 
 
 def test_the_report(tmp_path: Path) -> None:
     document = written(tmp_path)
-    notes, unsupported = document.pop("notes"), document.pop("unsupported")
+    notes = document.pop("notes")
     assert document == {
         "version": 1,
         "name": "hello",
@@ -39,13 +39,12 @@ def test_the_report(tmp_path: Path) -> None:
         "app": {"kind": "address", "value": "//app:server"},
         "defaults": {"cpu_count": 4, "memory_mb": 4096},
         "files": [],
+        "signature": {
+            "certificate": {"key": "signature.certificate", "line": 7, "column": 13, "path": "c.pem"},
+            "key": {"kind": "file", "value": "../k.pem"},
+        },
     }
     assert [note["key"] for note in notes] == ["target", "sources.odyn"]
-    (refused,) = unsupported
-    assert (refused["key"], refused["line"], refused["column"]) == ("signature", 7, 1)
-    assert refused["cure"] == "remove it to build an unsigned image"
-    assert refused["message"].startswith("`signature` (a signed image)")
-    assert refused["text"].startswith(f"{tmp_path}/enclaver.yaml:7:1: `signature`")
     assert notes[1]["text"].startswith(f"{tmp_path}/enclaver.yaml:5:3: note: `sources.odyn` is unused")
 
 
@@ -58,6 +57,13 @@ def test_the_report_names_the_files_that_the_manifest_names_at_their_places(tmp_
     ]
 
 
+def test_a_signature_by_kms_and_none(tmp_path: Path) -> None:
+    arn = "arn:aws:kms:eu-west-1:111122223333:alias/signs"
+    signed = written(tmp_path, TEXT.replace("../k.pem", f"'{arn}'"))
+    assert signed["signature"]["key"] == {"kind": "kms", "value": arn}
+    assert written(tmp_path, TEXT.replace("signature", "# "))["signature"] is None
+
+
 def test_the_same_manifest_gives_the_same_bytes(tmp_path: Path) -> None:
     written(tmp_path)
     first = (tmp_path / "report.json").read_bytes()
@@ -66,12 +72,9 @@ def test_the_same_manifest_gives_the_same_bytes(tmp_path: Path) -> None:
     assert first.endswith(b"}\n")
 
 
-def test_an_overridden_image_is_not_refused(tmp_path: Path) -> None:
-    text = "version: v1\nname: n\ntarget: a:b\nsources: {app: 'image:1'}\n"
-    document = written(tmp_path, text)
-    assert document["app"] == {"kind": "image", "value": "image:1"}
-    assert [remark["key"] for remark in document["unsupported"]] == ["sources.app"]
-    assert written(tmp_path, text, app_overridden=True)["unsupported"] == []
+def test_an_image_is_an_app(tmp_path: Path) -> None:
+    document = written(tmp_path, "version: v1\nname: n\ntarget: a:b\nsources: {app: 'image:1'}\n")
+    assert (document["app"], document["target"]) == ({"kind": "image", "value": "image:1"}, "a:b")
 
 
 def test_an_invalid_manifest_leaves_no_report(tmp_path: Path) -> None:

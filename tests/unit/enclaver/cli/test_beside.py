@@ -65,6 +65,13 @@ def test_a_manifests_ports_are_for_this_machine() -> None:
     assert own_ports(None) == ()
 
 
+def test_a_manifests_ports_at_other_addresses() -> None:
+    manifest = parse(MANIFEST.encode(), "enclaver.yaml")
+    found = own_ports(manifest, ("0.0.0.0", "::"))
+    assert [str(one) for one in found] == ["0.0.0.0:8000", "[::]:8000", "0.0.0.0:8001", "[::]:8001"]
+    assert [one.enclave_port for one in found] == [8000, 8000, 8001, 8001]
+
+
 def test_what_is_told_is_one_line_and_steers_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     tell("the enclave failed: é\x1b[2J\nenclaver: the app exited with code 0")
     (line,) = capfd.readouterr().err.splitlines()

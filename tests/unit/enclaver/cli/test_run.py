@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from enclaver_runtime.parent.errors import ParentError
 from enclaver_runtime.parent.exit_codes import Outcome
 from enclaver_runtime.parent.machine import Machine
 from enclaver_runtime.parent.runner import Session
+from enclaver_runtime.parent.services import Publication
 from tests.unit.enclaver.build.test_image_config import image
 
 CONFIG = {
@@ -171,6 +172,42 @@ def test_a_manifest_gives_size_and_ports_unless_the_command_does(ours: Image, st
     assert [len(session.services) for session in started.sessions] == [0, 2, 1]
 
 
+@pytest.mark.parametrize(
+    ("address", "published"),
+    [
+        ([], ["127.0.0.1"]),
+        (["--address", "192.0.2.1"], ["192.0.2.1"]),
+        (["--address", "any"], ["0.0.0.0", "::"]),
+        (["--address", "any", "-p", "127.0.0.1:1:8000"], ["-p"]),
+    ],
+    ids=["own", "one", "any", "-p beats it"],
+)
+def test_a_manifests_ports_are_published_where_it_is_said(
+    ours: Image,
+    started: Started,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    address: list[str],
+    published: list[str],
+) -> None:
+    manifest = tmp_path / "enclaver.yaml"
+    manifest.write_text(MANIFEST)
+    seen: list[Publication] = []
+
+    def services(image: Image, config: object, publish: Sequence[Publication]) -> Sequence[object]:
+        seen.extend(publish)
+        return ()
+
+    monkeypatch.setattr(cli_run, "parent_services", services)
+    run("-f", manifest, ours.path, *address)
+    own = [Publication(host, port, port) for port in (8000, 8001) for host in published]
+    assert seen == ([Publication("127.0.0.1", 1, 8000)] if published == ["-p"] else own)
+
+
+def test_an_address_is_for_a_manifests_ports(ours: Image, capfd: pytest.CaptureFixture[str]) -> None:
+    assert "--address is for the ports of a manifest" in refused(capfd, ours.path, "--address", "any")
+
+
 def test_a_manifest_of_another_image_is_noticed(
     ours: Image, started: Started, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -184,7 +221,7 @@ def test_a_manifest_is_no_image(tmp_path: Path, capfd: pytest.CaptureFixture[str
     manifest = tmp_path / "enclaver.yaml"
     manifest.write_text(MANIFEST)
     said = refused(capfd, "-f", manifest)
-    assert f"{manifest}: a manifest is no image yet\n  Package it" in said
+    assert f"{manifest}: a manifest is no image yet\n  Build it (`enclaver build --eif-only IMAGE.eif`" in said
     assert "nothing to run\n  Give the path of an image" in refused(capfd)
     assert "the manifest cannot be read" in refused(capfd, "-f", tmp_path / "missing.yaml")
 
@@ -217,7 +254,11 @@ def test_a_file_that_is_no_image(tmp_path: Path, capfd: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize(
-    "arguments", [["-p", "8000"], ["-p", "x:1"], ["--memory-mb", "0"], ["--cpu-count", "two"], ["--boot-timeout", "-1"]]
+    "arguments",
+    [
+        *(["-p", "8000"], ["-p", "x:1"], ["--address", "localhost"], ["--memory-mb", "0"], ["--cpu-count", "two"]),
+        ["--boot-timeout", "-1"],
+    ],
 )
 def test_wrong_arguments(foreign: Image, capfd: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:

@@ -32,13 +32,13 @@ def test_the_manifest_of_the_working_folder(folder: Path, capsys: pytest.Capture
     assert capsys.readouterr() == ("enclaver.yaml: valid\n", "")
 
 
-def test_notes_and_what_a_build_refuses_are_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder / "m.yaml").write_text(VALID.replace("target: a:b\n", "") + "signature: {certificate: c, key: k}\n")
+def test_notes_are_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "m.yaml").write_text("version: v1\nname: n\nsources:\n  app: image:1\n")
     assert run("--file", "m.yaml") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "m.yaml: valid"
     assert lines[1].startswith("m.yaml:1:1: note: there is no `target`")
-    assert any(line.startswith("m.yaml:4:1: a build refuses this: `signature`") for line in lines)
+    assert not any("refuses" in line for line in lines)
 
 
 def test_problems_are_raised_for_the_caller_to_show(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
