@@ -21,6 +21,7 @@ from pants.engine.target import (
 from pants.util.strutil import help_text
 
 ARCHITECTURES = ("x86_64", "aarch64")
+BUILDERS = ("native", "nitro-cli")
 
 
 class TargetAddressField(StringField, AsyncFieldMixin):
@@ -58,15 +59,18 @@ class AppField(TargetAddressField):
     alias = "app"
     help = help_text(
         """
-        The address of the app, for an image whose manifest does not name it. By default it is what the manifest's
-        `sources.app` says when that is an address (`:server`, `//app:server`).
+        The address of the app. By default it is what the manifest's `sources.app` says: an address (`:server`,
+        `//app:server`), or the reference of a container image. Such a one is made by the `docker_image` target that has
+        this name and tag; where there is none, it is fetched, exactly as `enclave.images.lock` beside the BUILD file
+        pins it. `enclave-lock` writes that file.
 
         The app is a `pex_binary` (unpacked, below `/app`), an `archive` (unpacked into `/app`), another target that
         `package` builds, or `files`, `resources` or what generates them: those lie in `/app` as they lie in the
         folder of their BUILD file.
 
-        An app that is one file, and that file the archive of a container image (of `docker save`, or an OCI archive),
-        is the whole root file system, and runs as the image says. So are `files` that make an OCI layout.
+        A `docker_image`, and an app that is one file, and that file the archive of a container image (of `docker save`,
+        or an OCI archive), are the whole root file system, and run as the image says. So do `files` that make an OCI
+        layout.
         """
     )
 
@@ -155,6 +159,49 @@ class ArchitectureField(StringField):
     )
 
 
+class BuilderField(StringField):
+    alias = "builder"
+    default = "native"
+    valid_choices = BUILDERS
+    value: str
+    help = help_text(
+        """
+        What makes the EIF. `native` needs nothing, and makes images of any architecture on any machine. `nitro-cli`
+        runs AWS's own tool, which needs a docker daemon, and a `kernel` given as files that is its whole folder of
+        blobs.
+        """
+    )
+
+
+class EmulatorField(BoolField):
+    alias = "emulator"
+    default = False
+    value: bool
+    help = help_text(
+        """
+        Put QEMU into the target image, so that a container of it runs the enclave emulated where there is no Nitro
+        hardware. An emulated enclave protects nothing. It adds some 45 MB, and needs `[enclaver].vhost_device_vsock`.
+        """
+    )
+
+
+class ImageTagsField(StringSequenceField):
+    alias = "image_tags"
+    help = help_text(
+        """
+        More tags that `publish` pushes the target image under, besides the one in the manifest's `target`. For example
+        `["latest", "v1"]`.
+        """
+    )
+
+
+class SkipPushField(BoolField):
+    alias = "skip_push"
+    default = False
+    value: bool
+    help = "Leave this image out of `publish`."
+
+
 class EnclaveImageTarget(Target):
     alias = "enclave_image"
     core_fields = (
@@ -170,13 +217,17 @@ class EnclaveImageTarget(Target):
         EnvField,
         DropXattrsField,
         ArchitectureField,
+        BuilderField,
+        EmulatorField,
+        ImageTagsField,
+        SkipPushField,
     )
     help = help_text(
         """
         An AWS Nitro Enclaves image (EIF), built from an Enclaver manifest.
 
-        `package` writes the image, its PCRs (`.pcrs.json`, in nitro-cli's form) and what it is made of
-        (`.materials.json`).
+        `package` writes the image, its PCRs (`.pcrs.json`, in nitro-cli's form), what it is made of (`.materials.json`)
+        and, for a manifest with a `target`, an OCI archive that runs it (`.image.tar`), which `publish` pushes.
         """
     )
 

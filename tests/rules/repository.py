@@ -36,6 +36,9 @@ interpreter_constraints = ["CPython==3.11.*"]
 [python-infer]
 use_rust_parser = true
 
+[docker]
+env_vars = ["DOCKER_BUILDKIT", "DOCKER_CONFIG", "DOCKER_HOST"]
+
 [enclaver]
 mirrors = [{mirror!r}]
 default_base = {{ x86_64 = "//:base" }}
@@ -125,15 +128,17 @@ class Repository:
             process_group=0,
         )
 
-    def succeeds(self, *arguments: str, daemon: bool = True) -> subprocess.CompletedProcess[str]:
+    def succeeds(
+        self, *arguments: str, daemon: bool = True, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run Pants; an error fails the test with Pants' own words."""
-        done = self.pants(*arguments, daemon=daemon)
+        done = self.pants(*arguments, daemon=daemon, environment=environment)
         assert done.returncode == 0, done.stderr
         return done
 
-    def refused(self, address: str) -> str:
+    def refused(self, address: str, *, environment: Mapping[str, str] | None = None) -> str:
         """Package what can't be packaged; return what Pants says. Nothing may be left of it."""
-        done = self.pants("package", address)
+        done = self.pants("package", address, environment=environment)
         assert done.returncode == 1, done.stderr
         left = self.root / "dist" / address.split(":")[0].replace("/", ".")
         assert not left.exists(), list(left.iterdir())

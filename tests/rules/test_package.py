@@ -94,11 +94,14 @@ def test_the_same_app_by_a_neighbours_address_is_the_same_image(packaged: Reposi
     assert packaged.pcrs("neighbour") == packaged.pcrs("script")
 
 
-def test_dist_holds_three_files_an_image_and_a_kernel_as_its_folder(packaged: Repository) -> None:
+def test_dist_holds_an_image_with_what_tells_of_it_and_what_runs_it_and_a_kernel_as_its_folder(
+    packaged: Repository,
+) -> None:
     dist = packaged.root / "dist"
     for folder in ("script", "elsewhere"):
         assert sorted(path.name for path in (dist / folder).iterdir()) == [
             "enclave.eif",
+            "enclave.image.tar",
             "enclave.materials.json",
             "enclave.pcrs.json",
         ]

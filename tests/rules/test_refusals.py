@@ -6,8 +6,9 @@ import json
 import shutil
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.certificates import ec_key, encrypted_pem
+from tests.certificates import ec_key, encrypted_pem, key_pem, self_signed
 from tests.rules.repository import Repository
 
 pytestmark = pytest.mark.slow
@@ -24,10 +25,19 @@ def refused(repository: Repository, folder: str, build: str, app: str = SCRIPT, 
         shutil.rmtree(repository.root / folder)
 
 
-def test_what_this_release_does_not_build(repository: Repository) -> None:
-    said = refused(repository, "later", IMAGE, manifest="signature:\n  certificate: a.pem\n  key: b.pem\n")
-    assert "later/enclaver.yaml:6:" in said
-    assert "`signature`" in said
+SIGNATURE = "signature:\n  certificate: sign/cert.pem\n  key: sign/key.pem\n"
+
+
+def test_a_certificate_that_is_not_there(repository: Repository) -> None:
+    said = refused(repository, "unsigned", IMAGE, manifest=SIGNATURE)
+    assert "unsigned/enclaver.yaml:7:3: `signature.certificate`: there is no file unsigned/sign/cert.pem that" in said
+
+
+def test_a_key_that_is_not_the_certificates(repository: Repository) -> None:
+    repository.write("signed/sign/cert.pem", self_signed(ec_key()))
+    repository.write("signed/sign/key.pem", key_pem(ec_key(ec.SECP256R1())))
+    said = refused(repository, "signed", IMAGE, manifest=SIGNATURE)
+    assert "signed/enclaver.yaml:8:3: `signature.key`" in said
 
 
 TLS = "ingress:\n  - listen_port: 8443\n    tls:\n      key_file: tls/key.pem\n      cert_file: tls/chain.pem\n"
@@ -55,13 +65,12 @@ def test_tls_files_that_are_unfit(repository: Repository) -> None:
 @pytest.mark.parametrize(
     ("app", "what"),
     [
-        ("app:1", "`sources.app`"),
+        ("app:1", "Run `./pants enclave-lock apps:enclave`"),
         ("//server:lib", "`sources.app` of apps/enclaver.yaml: //server:lib is nothing that can be laid"),
         ("//files:nothing", "(target)"),
         ("//files:two", "/app/other.py, /app/run.py"),
         ("//:kernel", "(enclave_kernel)"),
         (":enclave", "(enclave_image)"),
-        ("//server:image", "(docker_image)"),
         ("//files:no-such", "`sources.app` of apps/enclaver.yaml"),
         ("//no/such/folder", "`sources.app` of apps/enclaver.yaml"),
     ],
@@ -75,8 +84,9 @@ def test_apps(repository: Repository, app: str, what: str) -> None:
     [
         ('base="//server:lib"', "the `base` of fields:enclave: //server:lib is no enclave_base"),
         ('kernel="//:base"', "the `kernel` of fields:enclave: //:base is no enclave_kernel"),
-        ('architecture="aarch64"', "no base for aarch64"),
-        ('architecture="aarch64", base="//:base"', "no kernel for aarch64"),
+        ('architecture="aarch64"', "no kernel for aarch64"),
+        ("emulator=True", "Set `[enclaver].vhost_device_vsock`"),
+        ('builder="linuxkit"', "linuxkit"),
         ('architecture="aarch64", base="//:base", kernel="//:kernel"', "a kernel for x86_64, the image is for aarch64"),
         ('architecture="riscv64"', "riscv64"),
         ('app=""', "The `app` field in target fields:enclave is empty"),
@@ -116,6 +126,17 @@ def test_kernels(repository: Repository, fields: str, what: str) -> None:
     repository.write("kernels/a.json", "{}")
     build = f'enclave_kernel(name="k", {fields})\nenclave_image(name="enclave", kernel=":k")'
     assert what in refused(repository, "kernels", build)
+
+
+def test_nitro_cli_with_a_kernel_from_source(repository: Repository) -> None:
+    repository.write("blobs/a.json", "{}")
+    build = (
+        'enclave_kernel(name="k", source_lock="a.json", config="a.json", toolchain="//:base")\n'
+        'enclave_image(name="enclave", kernel=":k", builder="nitro-cli")'
+    )
+    said = refused(repository, "blobs", build)
+    assert "nitro-cli takes its kernel from a folder of blobs, and blobs:k is built from source" in said
+    assert "Name an enclave_kernel in `kernel`" in said
 
 
 def test_a_mirror_with_other_bytes(repository: Repository) -> None:

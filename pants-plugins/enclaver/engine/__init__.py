@@ -9,10 +9,12 @@ import pants.engine.rules
 if hasattr(pants.engine.rules, "Get"):
     from enclaver.engine.by_get import (
         add_prefix,
+        all_targets,
         built_package,
         create_digest,
         digest_contents,
         digest_entries,
+        environment_variables,
         globbed_files,
         hydrated_sources,
         merge_digests,
@@ -27,10 +29,12 @@ if hasattr(pants.engine.rules, "Get"):
 else:
     from enclaver.engine.by_name import (
         add_prefix,
+        all_targets,
         built_package,
         create_digest,
         digest_contents,
         digest_entries,
+        environment_variables,
         globbed_files,
         hydrated_sources,
         merge_digests,
@@ -45,10 +49,12 @@ else:
 
 __all__ = [
     "add_prefix",
+    "all_targets",
     "built_package",
     "create_digest",
     "digest_contents",
     "digest_entries",
+    "environment_variables",
     "globbed_files",
     "hydrated_sources",
     "merge_digests",

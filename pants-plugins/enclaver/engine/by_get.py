@@ -3,6 +3,7 @@
 from pants.backend.python.util_rules.pex import PexRequest, VenvPex, VenvPexProcess, VenvPexRequest
 from pants.core.goals.package import BuiltPackage, EnvironmentAwarePackageRequest, PackageFieldSet
 from pants.engine.addresses import Addresses, UnparsedAddressInputs
+from pants.engine.env_vars import EnvironmentVars, EnvironmentVarsRequest
 from pants.engine.fs import (
     AddPrefix,
     CreateDigest,
@@ -16,6 +17,7 @@ from pants.engine.fs import (
 from pants.engine.process import FallibleProcessResult
 from pants.engine.rules import Get, MultiGet
 from pants.engine.target import (
+    AllTargets,
     FieldSetsPerTarget,
     FieldSetsPerTargetRequest,
     HydratedSources,
@@ -54,6 +56,14 @@ async def globbed_files(globs: PathGlobs) -> Digest:
 
 async def hydrated_sources(request: HydrateSourcesRequest) -> HydratedSources:
     return await Get(HydratedSources, HydrateSourcesRequest, request)
+
+
+async def all_targets() -> AllTargets:
+    return await Get(AllTargets)
+
+
+async def environment_variables(request: EnvironmentVarsRequest) -> EnvironmentVars:
+    return await Get(EnvironmentVars, EnvironmentVarsRequest, request)
 
 
 async def resolved_addresses(inputs: UnparsedAddressInputs) -> Addresses:

@@ -16,7 +16,9 @@ from pants.core.goals.package import (
     PackageFieldSet,
     environment_aware_package,
 )
+from pants.core.util_rules.env_vars import environment_vars_subset
 from pants.engine.addresses import Addresses, UnparsedAddressInputs
+from pants.engine.env_vars import EnvironmentVars, EnvironmentVarsRequest
 from pants.engine.fs import (
     AddPrefix,
     CreateDigest,
@@ -28,6 +30,7 @@ from pants.engine.fs import (
     RemovePrefix,
 )
 from pants.engine.internals.graph import (
+    find_all_targets,
     find_valid_field_sets,
     hydrate_sources,
     resolve_targets,
@@ -45,6 +48,7 @@ from pants.engine.intrinsics import merge_digests as intrinsic_merge_digests
 from pants.engine.intrinsics import remove_prefix as intrinsic_remove_prefix
 from pants.engine.rules import concurrently, implicitly
 from pants.engine.target import (
+    AllTargets,
     FieldSetsPerTarget,
     FieldSetsPerTargetRequest,
     HydratedSources,
@@ -83,6 +87,14 @@ async def globbed_files(globs: PathGlobs) -> Digest:
 
 async def hydrated_sources(request: HydrateSourcesRequest) -> HydratedSources:
     return await hydrate_sources(request, **implicitly())
+
+
+async def all_targets() -> AllTargets:
+    return await find_all_targets()
+
+
+async def environment_variables(request: EnvironmentVarsRequest) -> EnvironmentVars:
+    return await environment_vars_subset(request, **implicitly())
 
 
 async def resolved_addresses(inputs: UnparsedAddressInputs) -> Addresses:

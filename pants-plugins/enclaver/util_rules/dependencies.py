@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Iterable, List
 
+from pants.backend.docker.subsystems.docker_options import DockerOptions
 from pants.engine.addresses import Address
 from pants.engine.rules import collect_rules, rule
 from pants.engine.target import FieldSet, InferDependenciesRequest, InferredDependencies
@@ -17,6 +18,7 @@ from enclaver.target_types import (
     AppField,
     ArchitectureField,
     BaseField,
+    EmulatorField,
     EnclaveImageDependenciesField,
     KernelField,
     KernelToolchainField,
@@ -38,6 +40,7 @@ class EnclaveImageDependenciesFieldSet(FieldSet):
     base: BaseField
     kernel: KernelField
     architecture: ArchitectureField
+    emulator: EmulatorField
 
 
 class InferEnclaveImageDependencies(InferDependenciesRequest):
@@ -46,7 +49,7 @@ class InferEnclaveImageDependencies(InferDependenciesRequest):
 
 @rule(desc="Infer the dependencies of an enclave image")
 async def infer_enclave_image_dependencies(
-    request: InferEnclaveImageDependencies, subsystem: EnclaverSubsystem, options: GlobalOptions
+    request: InferEnclaveImageDependencies, subsystem: EnclaverSubsystem, docker: DockerOptions, options: GlobalOptions
 ) -> InferredDependencies:
     fields = request.field_set
     architecture = fields.architecture.value
@@ -55,7 +58,7 @@ async def infer_enclave_image_dependencies(
         tool = await prepare_tool(subsystem, options)
         try:
             manifest = await manifest_file(fields.manifest)
-            app = manifest_app(await manifest_report(tool, manifest, False), manifest, fields.address)
+            app = await manifest_app(await manifest_report(tool, manifest), manifest, fields.address, docker)
         except EnclaveBuildError:
             # A missing or invalid manifest is `package`'s to report; whatever else was asked for goes on.
             app = None
@@ -63,6 +66,8 @@ async def infer_enclave_image_dependencies(
         app,
         references.base(fields.base, subsystem, architecture),
         references.kernel(fields.kernel, subsystem, architecture),
+        references.nitro_cli(subsystem, architecture),
+        references.vhost_device_vsock(subsystem) if fields.emulator.value else None,
     )
     found: List[Address] = []
     for reference in parts:

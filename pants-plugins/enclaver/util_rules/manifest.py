@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Tuple
 
+from pants.backend.docker.subsystems.docker_options import DockerOptions
 from pants.engine.addresses import Address
 from pants.engine.fs import EMPTY_DIGEST, Digest, FileEntry, PathGlobs
 from pants.engine.target import HydrateSourcesRequest
@@ -11,8 +13,9 @@ from pants.engine.target import HydrateSourcesRequest
 from enclaver.engine import digest_contents, digest_entries, globbed_files, hydrated_sources
 from enclaver.target_types import ManifestField
 from enclaver.util_rules import stages
+from enclaver.util_rules.docker_images import built_here
 from enclaver.util_rules.references import Reference
-from enclaver.util_rules.report import ManifestReport, parse_report
+from enclaver.util_rules.report import ManifestReport, NamedFile, parse_report
 from enclaver.util_rules.tool import EnclaveBuildError, EnclaverTool, run_stages
 
 # What is in .gitignore, as keys often are, is invisible to Pants.
@@ -46,29 +49,41 @@ async def manifest_file(field: ManifestField) -> ManifestFile:
     return ManifestFile(sources.snapshot.digest, path)
 
 
-async def manifest_report(tool: EnclaverTool, manifest: ManifestFile, app_overridden: bool) -> ManifestReport:
-    """Parse a manifest; ``app_overridden`` says that its ``sources.app`` is not used.
+async def manifest_report(tool: EnclaverTool, manifest: ManifestFile) -> ManifestReport:
+    """Parse a manifest.
 
     Raises:
         EnclaveBuildError: it is not valid; the text holds all its problems.
     """
-    (output,) = await run_stages(
-        tool, (stages.read_manifest(manifest.digest, manifest.path, app_overridden=app_overridden),)
-    )
+    (output,) = await run_stages(tool, (stages.read_manifest(manifest.digest, manifest.path),))
     (content,) = await digest_contents(output)
     return parse_report(content.content)
 
 
+def folder_of(manifest: ManifestFile) -> str:
+    """Return the folder that a manifest's paths are relative to, with the slash at its end; '' for the root."""
+    folder, slash, _ = manifest.path.rpartition("/")
+    return folder + slash
+
+
 async def named_files(report: ManifestReport, manifest: ManifestFile) -> Digest:
-    """Read the files that a manifest names, at their own paths; they need no target.
+    """Read the files that the ramdisks are made of, at their own paths; they need no target.
 
     Raises:
         EnclaveBuildError: one is not there.
     """
-    if not report.files:
+    return await files_at(manifest, report.files)
+
+
+async def files_at(manifest: ManifestFile, files: Tuple[NamedFile, ...]) -> Digest:
+    """Read files that a manifest names, at their own paths.
+
+    Raises:
+        EnclaveBuildError: one is not there.
+    """
+    if not files:
         return EMPTY_DIGEST
-    folder, slash, _ = manifest.path.rpartition("/")
-    paths = {file: f"{folder}{slash}{file.path}" for file in report.files}
+    paths = {file: f"{folder_of(manifest)}{file.path}" for file in files}
     found = await globbed_files(PathGlobs(sorted(set(paths.values()))))
     there = {entry.path for entry in await digest_entries(found) if isinstance(entry, FileEntry)}
     missing = [
@@ -81,8 +96,18 @@ async def named_files(report: ManifestReport, manifest: ManifestFile) -> Digest:
     return found
 
 
-def manifest_app(report: ManifestReport, manifest: ManifestFile, owner: Address) -> Reference | None:
-    """Return the target that a manifest names as its app; None when it names an image of Docker's."""
-    if report.app_address is None:
-        return None
-    return Reference(report.app_address, f"`sources.app` of {manifest.path}", owner)
+async def manifest_app(
+    report: ManifestReport, manifest: ManifestFile, owner: Address, docker: DockerOptions
+) -> Reference | None:
+    """Return the target that a manifest names as its app, by its address or as a ``docker_image``'s tag.
+
+    Returns:
+        None when it names an image that no target makes.
+
+    Raises:
+        EnclaveBuildError: several targets make it.
+    """
+    origin = f"`sources.app` of {manifest.path}"
+    if report.app_address is not None:
+        return Reference(report.app_address, origin, owner)
+    return await built_here(str(report.app_image), docker, origin)

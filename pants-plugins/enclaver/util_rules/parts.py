@@ -109,7 +109,11 @@ async def _kernel_files(target: Target) -> Digest:
             + ", ".join(sorted(entry.path for entry in entries))
         )
     return await create_digest(
-        CreateDigest(FileEntry(f"{stages.KERNEL}/{name}", entry.file_digest) for name, entry in by_name.items())
+        # Of nitro-cli's blobs two are programs.
+        CreateDigest(
+            FileEntry(f"{stages.KERNEL}/{name}", entry.file_digest, is_executable=entry.is_executable)
+            for name, entry in by_name.items()
+        )
     )
 
 

@@ -46,6 +46,18 @@ def kernel(field: KernelField, subsystem: EnclaverSubsystem, architecture: str) 
     return written(field) or _default(field, subsystem.default_kernel, architecture)
 
 
+def nitro_cli(subsystem: EnclaverSubsystem, architecture: str) -> Reference | None:
+    """Return the nitro-cli of an architecture; None when the options name none."""
+    address = subsystem.nitro_cli.get(architecture)
+    return Reference(address, f"`[enclaver].nitro_cli` for {architecture}") if address else None
+
+
+def vhost_device_vsock(subsystem: EnclaverSubsystem) -> Reference | None:
+    """Return the emulator's vsock device; None when the options name none."""
+    address = subsystem.vhost_device_vsock
+    return Reference(address, "`[enclaver].vhost_device_vsock`") if address else None
+
+
 def _default(field: TargetAddressField, table: Mapping[str, str], architecture: str) -> Reference | None:
     address = table.get(architecture)
     return Reference(address, f"`[enclaver].default_{field.alias}`") if address else None

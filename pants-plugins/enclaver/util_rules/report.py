@@ -26,22 +26,47 @@ class NamedFile:
 
 
 @dataclass(frozen=True)
+class SigningKey:
+    """Where the key is that signs an image. It is not copied: whoever signs is told where it is.
+
+    Args:
+        kind: ``file`` or ``kms``.
+        value: a PEM file's path, relative to the manifest's folder unless it is absolute; or the ARN of a KMS key.
+    """
+
+    kind: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Who signs an image: a certificate, which is a file like others that the manifest names, and its key."""
+
+    certificate: NamedFile
+    key: SigningKey
+
+
+@dataclass(frozen=True)
 class ManifestReport:
     """What the rules need of a manifest.
 
     Args:
         name: the manifest's ``name``.
+        target: the reference of the target image; None when the manifest names none.
         app_address: ``sources.app`` when it is a target's address, else None.
-        files: the files that the image is made of, besides the app's.
+        app_image: ``sources.app`` when it is the reference of a container image, else None.
+        files: the files that the ramdisks are made of, besides the app's.
+        signature: who signs the image; None when it is unsigned.
         notes: remarks for the user (keys that are accepted and unused).
-        unsupported: messages for what is valid and can't be built yet.
     """
 
     name: str
+    target: str | None
     app_address: str | None
+    app_image: str | None
     files: Tuple[NamedFile, ...]
+    signature: Signature | None
     notes: Tuple[str, ...]
-    unsupported: Tuple[str, ...]
 
 
 def parse_report(raw: bytes) -> ManifestReport:
@@ -56,8 +81,16 @@ def parse_report(raw: bytes) -> ManifestReport:
     app = value["app"]
     return ManifestReport(
         name=value["name"],
+        target=value["target"],
         app_address=app["value"] if app["kind"] == "address" else None,
+        app_image=app["value"] if app["kind"] == "image" else None,
         files=tuple(NamedFile(**file) for file in value["files"]),
+        signature=_signature(value["signature"]),
         notes=tuple(remark["text"] for remark in value["notes"]),
-        unsupported=tuple(remark["text"] for remark in value["unsupported"]),
     )
+
+
+def _signature(value: Any) -> Signature | None:
+    if value is None:
+        return None
+    return Signature(NamedFile(**value["certificate"]), SigningKey(**value["key"]))

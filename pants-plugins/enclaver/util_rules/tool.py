@@ -13,12 +13,14 @@ from typing import Dict, Iterable, Mapping, Tuple
 
 from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
 from pants.backend.python.util_rules.pex import PexRequest, VenvPex, VenvPexProcess
+from pants.engine.env_vars import EnvironmentVarsRequest
 from pants.engine.fs import CreateDigest, Digest, FileContent, MergeDigests
+from pants.engine.process import ProcessCacheScope
 from pants.option.global_options import GlobalOptions
 from pants.util.frozendict import FrozenDict
 from pants.util.logging import LogLevel
 
-from enclaver.engine import create_digest, merge_digests, run_venv_pexes, venv_pex
+from enclaver.engine import create_digest, environment_variables, merge_digests, run_venv_pexes, venv_pex
 from enclaver.subsystem import EnclaverSubsystem
 from enclaver.util_rules import sources
 
@@ -39,11 +41,15 @@ class EnclaverTool:
         pex: the interpreter.
         ca_certs_path: certificates for stages that fetch.
         named_caches: the folder of Pants' append-only caches.
+        env: what the user's environment says of daemons, registries and AWS.
+        insecure_registries: those that may be spoken with by plain http.
     """
 
     pex: VenvPex
     ca_certs_path: str | None
     named_caches: str
+    env: FrozenDict[str, str]
+    insecure_registries: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,8 @@ class Stage:
         output_files, output_directories: what is captured.
         caches: append-only caches, name to path in the sandbox.
         network: whether it fetches; it then gets the certificates that Pants was told to use.
+        env: further environment variables.
+        cache_scope: how long its result holds: for ever, unless what it looks at is not among its inputs.
     """
 
     name: str
@@ -68,6 +76,8 @@ class Stage:
     output_directories: Tuple[str, ...] = ()
     caches: FrozenDict[str, str] = dataclasses.field(default_factory=FrozenDict)
     network: bool = False
+    env: FrozenDict[str, str] = dataclasses.field(default_factory=FrozenDict)
+    cache_scope: ProcessCacheScope = ProcessCacheScope.SUCCESSFUL
 
 
 def locked(name: str) -> bytes:
@@ -97,7 +107,11 @@ async def tool_request(subsystem: EnclaverSubsystem) -> PexRequest:
 async def prepare_tool(subsystem: EnclaverSubsystem, options: GlobalOptions) -> EnclaverTool:
     """Install the tool's requirements for stages."""
     pex = await venv_pex(await tool_request(subsystem))
-    return EnclaverTool(pex, options.ca_certs_path, str(options.named_caches_dir))
+    variables = await environment_variables(EnvironmentVarsRequest(sorted(subsystem.env_vars)))
+    env = FrozenDict(sorted(variables.items()))
+    return EnclaverTool(
+        pex, options.ca_certs_path, str(options.named_caches_dir), env, tuple(subsystem.insecure_registries)
+    )
 
 
 async def run_stages(tool: EnclaverTool, stages: Tuple[Stage, ...]) -> Tuple[Digest, ...]:
@@ -123,6 +137,7 @@ async def run_stages(tool: EnclaverTool, stages: Tuple[Stage, ...]) -> Tuple[Dig
                 output_directories=stage.output_directories,
                 append_only_caches=stage.caches,
                 extra_env=_environment(tool, stage),
+                cache_scope=stage.cache_scope,
                 level=LogLevel.INFO,
             )
         )
@@ -141,6 +156,7 @@ def _environment(tool: EnclaverTool, stage: Stage) -> Dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUTF8": "1",
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        **stage.env,
     }
     if stage.network and tool.ca_certs_path:
         env["SSL_CERT_FILE"] = tool.ca_certs_path

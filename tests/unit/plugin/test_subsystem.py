@@ -17,6 +17,14 @@ def test_every_option_has_help() -> None:
     assert all(options["help"] for options in OPTIONS.values())
 
 
+def test_what_leads_to_others_is_passed_on_and_no_secret() -> None:
+    names = OPTIONS["--env-vars"]["default"]
+    assert sorted(set(names)) == names
+    # Programs look for proxies in either spelling; many know the small one only.
+    assert {name.lower() for name in names if name.endswith("_PROXY")} == {name for name in names if name.islower()}
+    assert not [name for name in names if "SECRET" in name or "SESSION_TOKEN" in name or "PASSWORD" in name]
+
+
 def test_the_builder_runs_on_what_its_sources_are_written_for() -> None:
     constraints = InterpreterConstraints(OPTIONS["--interpreter-constraints"]["default"])
     universe = [f"3.{minor}" for minor in range(9, 15)]

@@ -21,6 +21,9 @@ def test_an_image_needs_no_field() -> None:
         "manifest": "enclaver.yaml",
         "drop_xattrs": False,
         "architecture": "x86_64",
+        "builder": "native",
+        "emulator": False,
+        "skip_push": False,
     }
     assert made[target_types.ManifestField].file_path == "examples/hello/enclaver.yaml"
 

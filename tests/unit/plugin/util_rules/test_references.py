@@ -29,3 +29,15 @@ def test_a_default_is_of_one_architecture() -> None:
     assert references.base(BaseField(None, OWNER), OPTIONS, "aarch64") is None
     assert references.kernel(KernelField(None, OWNER), OPTIONS, "x86_64") is None
     assert references.written(BaseField(None, OWNER)) is None
+
+
+def test_a_program_is_of_one_architecture() -> None:
+    options: Any = SimpleNamespace(nitro_cli={"x86_64": "//tools:nitro-cli"}, vhost_device_vsock=None)
+    found = references.nitro_cli(options, "x86_64")
+    assert found == references.Reference("//tools:nitro-cli", "`[enclaver].nitro_cli` for x86_64")
+    assert references.nitro_cli(options, "aarch64") is None
+    assert references.vhost_device_vsock(options) is None
+    options.vhost_device_vsock = "//tools:vhost"
+    found = references.vhost_device_vsock(options)
+    assert found is not None
+    assert (found.address, found.inputs.relative_to) == ("//tools:vhost", None)
