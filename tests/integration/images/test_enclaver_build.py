@@ -160,7 +160,7 @@ def test_the_packaged_command_builds_the_same(
 ) -> None:
     """What a file holds that was packaged is all that it builds from; of another checkout there is nothing."""
     pex = require("enclaver.pex").absolute()
-    (tmp_path / "enclaver.yaml").write_text(MANIFEST.format(name="packaged", app=made("static").name))
+    (tmp_path / "enclaver.yaml").write_text(MANIFEST.format(name="packaged", app=made("musl").name))
     options = ("--kernel", require("kernel").absolute(), "--cache", cache)
     whole = enclaver(daemon, tmp_path, "build", "--eif-only", "ours.eif", *options)
     inherited = {name: value for name, value in booted.environment().items() if name != "PYTHONPATH"}
