@@ -29,13 +29,12 @@ from enclaver.core.oci.digest import Digest
 from enclaver.core.oci.image_lock import LockedImage
 from enclaver.core.oci.reference import Reference
 from enclaver.core.pcr.measure import Measurements
-from enclaver.core.version import VERSION
+from enclaver.core.version import IMAGE_VERSION, VERSION
 from enclaver.system import nitro_cli
 
 #: The builders.
 NATIVE: Final = "native"
 NITRO_CLI: Final = "nitro-cli"
-_IMAGE_VERSION: Final = "1.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +203,7 @@ def _assemble(request: Request, kernel: Path, boot: Ramdisk, app: Ramdisk, work:
             blobs=kernel,
             architecture=request.architecture,
             name=manifest.name,
-            version=_IMAGE_VERSION,
+            version=IMAGE_VERSION,
             memory_mb=manifest.defaults.memory_mb,
             cpus=manifest.defaults.cpu_count,
             signer=request.signer,
@@ -215,7 +214,7 @@ def _assemble(request: Request, kernel: Path, boot: Ramdisk, app: Ramdisk, work:
         architecture=request.architecture,
         ramdisks=(boot, app),
         name=manifest.name,
-        version=_IMAGE_VERSION,
+        version=IMAGE_VERSION,
         tool_version=VERSION,
         memory_mb=manifest.defaults.memory_mb,
         cpus=manifest.defaults.cpu_count,

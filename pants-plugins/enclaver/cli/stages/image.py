@@ -8,10 +8,7 @@ from enclaver.build import manifest
 from enclaver.build.image import Ramdisk, image
 from enclaver.cli import signing_options
 from enclaver.cli.stages import program
-from enclaver.core.version import VERSION
-
-# Images have no version of their own yet: what they are is what they measure.
-_IMAGE_VERSION = "1.0"
+from enclaver.core.version import IMAGE_VERSION, VERSION
 
 
 def run() -> None:
@@ -33,7 +30,7 @@ def run() -> None:
         architecture=args.architecture,
         ramdisks=(Ramdisk("boot", *args.boot), Ramdisk("app", *args.app)),
         name=parsed.name,
-        version=_IMAGE_VERSION,
+        version=IMAGE_VERSION,
         tool_version=VERSION,
         memory_mb=parsed.defaults.memory_mb,
         cpus=parsed.defaults.cpu_count,

@@ -7,9 +7,7 @@ from pathlib import Path
 from enclaver.build import manifest, nitro_builder
 from enclaver.cli import signing_options
 from enclaver.cli.stages import program
-
-# Images have no version of their own yet: what they are is what they measure.
-_IMAGE_VERSION = "1.0"
+from enclaver.core.version import IMAGE_VERSION
 
 
 def run() -> None:
@@ -32,7 +30,7 @@ def run() -> None:
         blobs=args.blobs,
         architecture=args.architecture,
         name=parsed.name,
-        version=_IMAGE_VERSION,
+        version=IMAGE_VERSION,
         memory_mb=parsed.defaults.memory_mb,
         cpus=parsed.defaults.cpu_count,
         signer=signer,
