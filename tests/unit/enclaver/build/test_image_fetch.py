@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +15,12 @@ from enclaver.core.oci import image as images
 from enclaver.core.oci import image_lock as lock_format
 from enclaver.core.oci.image_lock import ImageLock, LockedImage
 from enclaver.core.oci.reference import Reference, parse
-from tests import fake_docker, fake_registry
 from tests.fake_docker import FakeDaemon
 from tests.fake_registry import FakeRegistry
 from tests.unit.enclaver.build.published import ARM, ONE, TWO, digest, image_id, loaded, published, published_index
 from tests.unit.enclaver.core.oci.archives import Parts, listed
 
 OTHER = "sha256:" + "7" * 64
-
-
-@pytest.fixture
-def server() -> Iterator[FakeRegistry]:
-    with fake_registry.serving() as found:
-        yield found
-
-
-@pytest.fixture
-def daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDaemon]:
-    with fake_docker.serving() as found:
-        monkeypatch.setenv("DOCKER_HOST", found.host)
-        yield found
-
-
-@pytest.fixture
-def _no_daemon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none")
 
 
 def locked(place: Path, image: Reference, one: Parts, found: str | None, architecture: str = "x86_64") -> Path:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +13,9 @@ from enclaver.core.errors import EnclaverError
 from enclaver.core.oci import image_lock as lock_format
 from enclaver.core.oci.image_lock import ImageLock
 from enclaver.core.oci.reference import Reference, parse
-from tests import fake_docker, fake_registry
 from tests.fake_docker import FakeDaemon
 from tests.fake_registry import FakeRegistry
 from tests.unit.enclaver.build.published import ARM, ONE, TWO, digest, image_id, loaded, published, published_index
-
-
-@pytest.fixture
-def server() -> Iterator[FakeRegistry]:
-    with fake_registry.serving() as found:
-        yield found
-
-
-@pytest.fixture
-def daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDaemon]:
-    with fake_docker.serving() as found:
-        monkeypatch.setenv("DOCKER_HOST", found.host)
-        yield found
-
-
-@pytest.fixture
-def _no_daemon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none")
 
 
 def update(*images: Reference, told: list[str] | None = None, **options: Any) -> ImageLock:

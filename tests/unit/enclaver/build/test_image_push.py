@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,17 +8,10 @@ from enclaver.build import image_push
 from enclaver.build.registries import Registries
 from enclaver.core.errors import EnclaverError
 from enclaver.core.oci.reference import parse
-from tests import fake_registry
 from tests.fake_registry import FakeRegistry
 from tests.unit.enclaver.build.published import ARM, ONE, digest
 from tests.unit.enclaver.core.oci.archives import archived, parts, tar, to_json
 from tests.unit.enclaver.core.oci.test_archive import written
-
-
-@pytest.fixture
-def server() -> Iterator[FakeRegistry]:
-    with fake_registry.serving() as found:
-        yield found
 
 
 def push(archive: Path, *names: str) -> tuple[str, list[str]]:

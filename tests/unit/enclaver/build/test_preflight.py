@@ -31,11 +31,6 @@ def _daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def _no_daemon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none")
-
-
 def check(request: Request, tmp_path: Path, **changes: Any) -> None:
     given = {"output": tmp_path / "x.eif", "loads": False, "cache": tmp_path / "cache"}
     preflight.check(request, **{**given, **changes})

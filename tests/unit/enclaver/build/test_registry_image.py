@@ -17,12 +17,6 @@ from tests.unit.enclaver.core.oci.archives import Parts, parts, tar, to_json
 
 
 @pytest.fixture
-def server() -> Iterator[FakeRegistry]:
-    with fake_registry.serving() as found:
-        yield found
-
-
-@pytest.fixture
 def registries() -> Iterator[Registries]:
     with Registries() as found:
         yield found
