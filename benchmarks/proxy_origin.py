@@ -50,6 +50,8 @@ class Connection:
         if method == b"PUT":
             self._to_read, self._head = size - len(self._head), b""
         elif size:
+            # Only here may it be that the client takes no more; all else is done once epoll says that it can be.
+            self._socket.setblocking(False)
             self._socket.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size, socket.MSG_MORE)
             self._to_send = size
             self._poller.modify(self._socket, select.EPOLLOUT)
@@ -108,7 +110,6 @@ def serve() -> None:
                 with suppress(OSError):
                     while True:
                         plain, _address = listener.accept()
-                        plain.setblocking(False)
                         poller.register(plain, select.EPOLLIN)
                         connections[plain.fileno()] = plain, Connection(plain, file, poller)
                 continue
