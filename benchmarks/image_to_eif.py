@@ -5,7 +5,8 @@
 Both start from the same archive, an OCI one with gzipped layers unless told otherwise, and end with a measured EIF of
 the same kernel and boot ramdisk. umoci reads no archives: for it, tar unpacks the OCI one, and skopeo makes a layout of
 the other. Then one file in the top layer changes, and the image is built again with the layers that were kept: beside
-the time that it takes to read the finished image and to measure it, which no build can leave out.
+what it takes to read the finished image and to measure it, which no build can leave out. That is seconds of two cores,
+which hash at once; its seconds of CPU are what the hashing takes on one.
 
 The last line is one JSON object; ``peer`` is null where a program is not installed. umoci needs root.
 """
@@ -19,6 +20,7 @@ import json
 import os
 import random
 import shutil
+import statistics
 import sys
 import tarfile
 import tempfile
@@ -167,11 +169,12 @@ def measured(eif: Path) -> None:
 
 
 def child(archive: Path, kernel: Path, boot: Path, work: Path, cache: Path | None = None) -> None:
-    """Read, write the ramdisk and the list of what is in it, assemble and measure."""
+    """Read the image, write the EIF, measured, and the list of what is in it: as ``enclaver build`` does."""
     from enclaver.build.image import assemble
     from enclaver.core.eif.metadata import metadata
     from enclaver.core.oci import image
     from enclaver.core.oci.layer_cache import LayerCache
+    from enclaver.core.rootfs.cpio_writer import Archive
     from enclaver.core.rootfs.tree import Tree
     from enclaver.core.trust import materials
 
@@ -179,15 +182,16 @@ def child(archive: Path, kernel: Path, boot: Path, work: Path, cache: Path | Non
     root = Tree()
     root.add_directory("rootfs")
     root.graft(found.tree, "rootfs")
-    materials.save_tree(root, [], work / "app.cpio", work / "app.json")
+    app = Archive(root)
     assemble(
         kernel=kernel,
         cmdline=CMDLINE,
-        ramdisks=[boot, work / "app.cpio"],
+        ramdisks=[boot, app],
         architecture="x86_64",
         metadata=metadata(name="b", version="1", tool_version="0", kernel_version="6", extras={}),
         output=work / "image.eif",
     )
+    (work / "app.json").write_bytes(materials.render_entries([], materials.entries_json(root, app.digests)))
 
 
 def theirs(eif_build: str, archive: Path, kernel: Path, boot: Path, work: Path, form: str) -> Run:
@@ -257,6 +261,7 @@ def main() -> int:
             one = summary(runs)
             cpu = min(item.cpu_seconds for item in runs)
             print(f"{title:<12}{one.seconds:>10.2f}{one.best_seconds:>10.2f}{cpu:>10.2f}{one.peak_mib:>10.1f}")
+    rebuilt, hashing_cpu = summary(again).seconds, statistics.median(one.cpu_seconds for one in hashing)
     result = {
         "benchmark": "image_to_eif",
         "form": args.form,
@@ -269,7 +274,9 @@ def main() -> int:
         "ratio": round(summary(peers).seconds / summary(mine).seconds, 2) if peers else None,
         "one_file_changed": asdict(summary(again)),
         "measuring": asdict(summary(hashing)),
-        "changed_to_measuring": round(summary(again).seconds / summary(hashing).seconds, 2),
+        "measuring_cpu_seconds": round(hashing_cpu, 2),
+        "changed_to_measuring": round(rebuilt / summary(hashing).seconds, 2),
+        "changed_to_measuring_cpu": round(rebuilt / hashing_cpu, 2),
     }
     if not peers:
         print(f"nothing to compare with: this takes root, eif_build (build-support/ci-tools) and {', '.join(chain)}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -48,6 +50,33 @@ def app(
         cache: a folder where the layers of images are kept, unpacked.
 
     Raises:
+        EnclaverError: as ``made``, or an output can't be written.
+    """
+    work = output[0].absolute().parent
+    with (
+        made(tree=tree, folder=folder, spec=spec, manifest=manifest, work=work, cache=cache) as (root, inputs),
+        atomic_outputs(output) as (archive, entries),
+    ):
+        materials.write_tree(root, inputs, archive, entries)
+
+
+@contextmanager
+def made(
+    *,
+    tree: tuple[Path, Path] | None,
+    folder: Path,
+    spec: Path,
+    manifest: Path,
+    work: Path,
+    cache: Path | None = None,
+) -> Iterator[tuple[Tree, list[Input]]]:
+    """Yield the app ramdisk's tree and what it is made of, both for as long as the block lasts.
+
+    Args:
+        tree, folder, spec, manifest, cache: as for ``app``.
+        work: a folder for what is unpacked on the way; contents lie there, or in the cache.
+
+    Raises:
         EnclaverError: the manifest names files that are unfit, the app doesn't fit the base or the architecture, or
             there is nothing to run.
     """
@@ -55,11 +84,11 @@ def app(
     parsed = manifest_file.load(manifest)
     tls, tls_inputs = ingress_tls.pack(parsed, manifest.parent)
     with (
-        tempfile.TemporaryDirectory(prefix=".app-", dir=output[0].absolute().parent) as work,
-        Spool(Path(work, "spool")) as spool,
+        tempfile.TemporaryDirectory(prefix=".app-", dir=work) as unpacked,
+        Spool(Path(unpacked, "spool")) as spool,
     ):
-        if image := image_app.find(described, folder, Path(work)):
-            found = image_app.read(image, described, Path(work), cache)
+        if image := image_app.find(described, folder, Path(unpacked)):
+            found = image_app.read(image, described, Path(unpacked), cache)
             mode, uid, gid = found.folder
             root, inputs, command = found.root, [found.source], found.spec
         else:
@@ -73,8 +102,7 @@ def app(
         whole.graft(tls)
         inputs += tls_inputs
         whole.ensure_parents(origin=ORIGIN)
-        with atomic_outputs(output) as (archive, entries):
-            materials.write_tree(whole, inputs, archive, entries)
+        yield whole, inputs
 
 
 def _on_base(

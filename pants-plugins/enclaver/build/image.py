@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -17,9 +17,20 @@ from enclaver.core.errors import EnclaverError
 from enclaver.core.kernel import files as kernel_files
 from enclaver.core.pcr import report
 from enclaver.core.pcr.measure import Measurements
+from enclaver.core.rootfs.cpio_writer import Archive
+from enclaver.core.rootfs.entry import Readable
 from enclaver.core.rootfs.regular import whole
-from enclaver.core.trust.materials import Input, RamdiskMaterial, load_records, materials_json
+from enclaver.core.rootfs.tree import Tree
+from enclaver.core.trust.materials import (
+    Input,
+    RamdiskMaterial,
+    entries_json,
+    load_records,
+    materials_json,
+    save_tree,
+)
 from enclaver.system.atomic import atomic_output, atomic_outputs
+from enclaver.system.writeback import writing_back
 
 DEFAULT_MEMORY_MB = 4096
 DEFAULT_CPUS = 2
@@ -35,12 +46,46 @@ class Ramdisk:
     archive: Path
     entries: Path
 
+    def loaded(self) -> _Loaded:
+        """Return what an image takes. Raises EnclaverError, as ``load_records``."""
+        inputs, records = load_records(self.archive, self.entries)
+        return _Loaded(self.name, whole(self.archive), inputs, lambda: records)
+
+
+@dataclass(frozen=True, slots=True)
+class TreeRamdisk:
+    """One ramdisk that was written nowhere: its name in reports, its tree, and what that is made of."""
+
+    name: str
+    tree: Tree
+    inputs: Sequence[Input]
+
+    def loaded(self) -> _Loaded:
+        """Return what an image takes. Raises EnclaverError, as ``cpio_writer.Archive``."""
+        archive = Archive(self.tree)
+        return _Loaded(self.name, archive, self.inputs, lambda: entries_json(self.tree, archive.digests))
+
+    def saved(self, archive: Path, entries: Path) -> Ramdisk:
+        """Write it. Raises EnclaverError, as ``save_tree``."""
+        save_tree(self.tree, self.inputs, archive, entries)
+        return Ramdisk(self.name, archive, entries)
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A ramdisk's content, and what is told of it: ``records`` once it has been read."""
+
+    name: str
+    content: Readable
+    inputs: Sequence[Input]
+    records: Callable[[], list[dict[str, Any]]]
+
 
 def assemble(
     *,
     kernel: Path,
     cmdline: str,
-    ramdisks: Sequence[Path],
+    ramdisks: Sequence[Path | Readable],
     architecture: Architecture,
     metadata: Mapping[str, Any],
     memory_mb: int = DEFAULT_MEMORY_MB,
@@ -52,7 +97,7 @@ def assemble(
     Args:
         kernel: a bzImage (x86_64) or Image (aarch64).
         cmdline: the kernel's command line.
-        ramdisks: at least one archive; the first is PCR1's.
+        ramdisks: at least one archive, in a file or made while it is read; the first is PCR1's.
         architecture: has to be the kernel's.
         metadata: as ``core.eif.metadata.metadata`` makes it.
         memory_mb: the header's default, in MiB; in no register.
@@ -69,8 +114,9 @@ def assemble(
             file=str(kernel),
             cure="Give the kernel of the image's architecture, or the image the kernel's.",
         )
-    plan = _plan(kernel, cmdline, ramdisks, architecture, metadata, memory_mb, cpus)
-    with atomic_output(output) as out:
+    contents = [whole(ramdisk) if isinstance(ramdisk, Path) else ramdisk for ramdisk in ramdisks]
+    plan = _plan(kernel, cmdline, contents, architecture, metadata, memory_mb, cpus)
+    with atomic_output(output) as out, writing_back(out):
         return write(plan, out).measurements
 
 
@@ -78,7 +124,7 @@ def image(
     *,
     kernel_dir: Path,
     architecture: Architecture,
-    ramdisks: Sequence[Ramdisk],
+    ramdisks: Sequence[Ramdisk | TreeRamdisk],
     name: str,
     version: str,
     tool_version: str,
@@ -106,11 +152,8 @@ def image(
     """
     kernel = kernel_files.read(kernel_dir, architecture)
     inputs = list(kernel.inputs)
-    records: list[list[dict[str, Any]]] = []
-    for ramdisk in ramdisks:
-        its_inputs, its_records = load_records(ramdisk.archive, ramdisk.entries)
-        inputs += its_inputs
-        records.append(its_records)
+    loaded = [ramdisk.loaded() for ramdisk in ramdisks]
+    inputs += [given for ramdisk in loaded for given in ramdisk.inputs]
     if signer is not None:
         inputs.append(certificate_input(signer))
     document = eif_metadata.metadata(
@@ -120,12 +163,13 @@ def image(
         kernel_version=kernel.release,
         extras=extras or {},
     )
-    archives = [ramdisk.archive for ramdisk in ramdisks]
-    plan = _plan(kernel.image, kernel.cmdline, archives, architecture, document, memory_mb, cpus)
+    contents = [ramdisk.content for ramdisk in loaded]
+    plan = _plan(kernel.image, kernel.cmdline, contents, architecture, document, memory_mb, cpus)
     stem = output.with_suffix("") if output.suffix == ".eif" else output
     siblings = [stem.with_name(f"{stem.name}.{kind}.json") for kind in ("pcrs", "materials")]
     with atomic_outputs([output, *siblings]) as (eif_file, pcrs_file, materials_file):
-        written = write(plan, eif_file, digests=True, signer=signer)
+        with writing_back(eif_file):
+            written = write(plan, eif_file, digests=True, signer=signer)
         pcrs_file.write(report.render(written.measurements))
         # The CRC in the header is known last, so the file's own digest takes a second pass.
         eif_file.seek(0)
@@ -135,8 +179,8 @@ def image(
             cmdline=kernel.cmdline,
             inputs=inputs,
             ramdisks=[
-                RamdiskMaterial(ramdisk.name, digests.size, digests.sha256, digests.sha384, its_records)
-                for ramdisk, digests, its_records in zip(ramdisks, written.ramdisks, records, strict=True)
+                RamdiskMaterial(ramdisk.name, digests.size, digests.sha256, digests.sha384, ramdisk.records())
+                for ramdisk, digests in zip(loaded, written.ramdisks, strict=True)
             ],
             eif_sha256=eif_sha256,
             eif_size=written.size,
@@ -149,7 +193,7 @@ def image(
 def _plan(
     kernel: Path,
     cmdline: str,
-    ramdisks: Sequence[Path],
+    ramdisks: Sequence[Readable],
     architecture: Architecture,
     metadata: Mapping[str, Any],
     memory_mb: int,
@@ -162,7 +206,7 @@ def _plan(
         architecture=architecture,
         kernel=whole(kernel),
         cmdline=cmdline,
-        ramdisks=[whole(path) for path in ramdisks],
+        ramdisks=ramdisks,
         metadata=eif_metadata.render(metadata),
         memory_bytes=memory_mb * _MEBIBYTE,
         cpus=cpus,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from enclaver.build import app, app_spec, boot, debian, shipped
-from enclaver.build.image import Ramdisk
+from enclaver.build.image import Ramdisk, TreeRamdisk
 from enclaver.core.errors import EnclaverError
 from enclaver.core.rootfs.entry import content_sha256
 from enclaver.core.rootfs.regular import whole
@@ -105,10 +106,11 @@ def boot_ramdisk(architecture: str, kernel: Path, work: Path, fetching: Fetching
     return Ramdisk("boot", *output)
 
 
+@contextmanager
 def app_ramdisk(
     image: Path, reference: str, *, architecture: str, drop_xattrs: bool, manifest: Path, work: Path, cache: Path
-) -> Ramdisk:
-    """Make ramdisk 1 of a container image.
+) -> Iterator[TreeRamdisk]:
+    """Yield ramdisk 1 of a container image, for as long as the block lasts.
 
     Args:
         image: its archive.
@@ -118,7 +120,7 @@ def app_ramdisk(
         cache: a folder where the image's layers are kept, unpacked.
 
     Raises:
-        EnclaverError: as ``app.app``.
+        EnclaverError: as ``app.made``.
     """
     folder, spec = work / "app", work / "app.json"
     folder.mkdir()
@@ -133,6 +135,5 @@ def app_ramdisk(
         "drop_xattrs": drop_xattrs,
     }
     spec.write_text(json.dumps(described), encoding="utf-8")
-    output = work / "app.cpio", work / "app.entries.json"
-    app.app(tree=None, folder=folder, spec=spec, manifest=manifest, output=output, cache=cache)
-    return Ramdisk("app", *output)
+    with app.made(tree=None, folder=folder, spec=spec, manifest=manifest, work=work, cache=cache) as (tree, inputs):
+        yield TreeRamdisk("app", tree, inputs)

@@ -11,7 +11,7 @@ from typing import Final
 
 from enclaver.build import image_fetch, image_lock, nitro_builder, nitro_image, ramdisks, shipped
 from enclaver.build.default_kernel import default_kernel
-from enclaver.build.image import Ramdisk, image
+from enclaver.build.image import Ramdisk, TreeRamdisk, image
 from enclaver.build.image_lock import Source
 from enclaver.build.ramdisks import DEBIAN, Fetching
 from enclaver.build.registries import Registries
@@ -123,7 +123,7 @@ def eif(request: Request, output: Path, work: Path, *, fetching: Fetching, regis
     kernel = _kernel(request, fetching)
     boot = ramdisks.boot_ramdisk(request.architecture, kernel, work, fetching)
     fetching.progress("making the app ramdisk")
-    app = ramdisks.app_ramdisk(
+    with ramdisks.app_ramdisk(
         archive,
         request.manifest.sources.app.value,
         architecture=request.architecture,
@@ -131,9 +131,9 @@ def eif(request: Request, output: Path, work: Path, *, fetching: Fetching, regis
         manifest=request.file,
         work=work,
         cache=fetching.cache / "layers",
-    )
-    fetching.progress("assembling the image")
-    return Built(wanted, meaning, _assemble(request, kernel, boot, app, work, output))
+    ) as app:
+        fetching.progress("assembling the image")
+        return Built(wanted, meaning, _assemble(request, kernel, boot, app, work, output))
 
 
 def target(request: Request, eif: Path, output: Path, work: Path, *, fetching: Fetching) -> Digest:
@@ -187,13 +187,16 @@ def _kernel(request: Request, fetching: Fetching) -> Path:
     )
 
 
-def _assemble(request: Request, kernel: Path, boot: Ramdisk, app: Ramdisk, work: Path, output: Path) -> Measurements:
+def _assemble(
+    request: Request, kernel: Path, boot: Ramdisk, app: TreeRamdisk, work: Path, output: Path
+) -> Measurements:
     manifest = request.manifest
     if request.builder == NITRO_CLI:
         container = work / "nitro.tar", work / "nitro.json"
+        saved = app.saved(work / "app.cpio", work / "app.entries.json")
         nitro_image.nitro_image(
             boot=(boot.archive, boot.entries),
-            app=(app.archive, app.entries),
+            app=(saved.archive, saved.entries),
             architecture=request.architecture,
             output=container,
         )

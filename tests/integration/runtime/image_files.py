@@ -9,7 +9,7 @@ from enclaver.build.image import assemble
 from enclaver.cli import main as enclaver
 from enclaver.core.eif.metadata import metadata
 from enclaver.core.eif.reader import read
-from enclaver.core.rootfs import cpio
+from enclaver.core.rootfs import cpio, cpio_writer
 
 
 def with_files(eif: Path, files: Mapping[str, bytes], folder: Path) -> Path:
@@ -25,7 +25,7 @@ def with_files(eif: Path, files: Mapping[str, bytes], folder: Path) -> Path:
         tree.add_file(f"rootfs/{path}", content)
     tree.ensure_parents()
     with (folder / "app.cpio").open("wb") as out:
-        cpio.write(tree, out)
+        cpio_writer.write(tree, out)
     header = read(eif).header
     assemble(
         kernel=parts / "kernel",

@@ -10,7 +10,7 @@ from enclaver.build.image import assemble
 from enclaver.cli import main as enclaver
 from enclaver.core.eif.metadata import metadata
 from enclaver.core.manifest import runtime_config
-from enclaver.core.rootfs import cpio
+from enclaver.core.rootfs import cpio, cpio_writer
 
 _MEMORY_MB = 512
 
@@ -27,7 +27,7 @@ def rewritten(eif: Path, folder: Path, **app: Any) -> Path:
     tree.remove(runtime_config.PATH)
     tree.add_file(runtime_config.PATH, json.dumps(config).encode(), mode=0o400)
     with (folder / "app.cpio").open("wb") as out:
-        cpio.write(tree, out)
+        cpio_writer.write(tree, out)
     assemble(
         kernel=parts / "kernel",
         cmdline=(parts / "cmdline").read_text(),

@@ -11,7 +11,7 @@ from enclaver.core.eif.reader import read
 from enclaver.core.eif.writer import ImagePlan, write
 from enclaver.core.manifest.parse import parse
 from enclaver.core.manifest.runtime_config import PATH, tls_files
-from enclaver.core.rootfs import cpio
+from enclaver.core.rootfs import cpio, cpio_writer
 from enclaver.core.rootfs.regular import whole
 from enclaver.core.rootfs.tree import Tree
 from tests.certificates import Identity
@@ -41,7 +41,7 @@ def with_tls(eif: Path, identity: Identity, folder: Path) -> Path:
     tree.remove(PATH)
     tree.add_file(PATH, json.dumps(document).encode())
     with (folder / "tls.cpio").open("wb") as archive:
-        cpio.write(tree, archive)
+        cpio_writer.write(tree, archive)
     (kernel,) = parts[SectionType.KERNEL]
     plan = ImagePlan(
         architecture=image.header.architecture,

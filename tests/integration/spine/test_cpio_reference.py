@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from enclaver.core.rootfs import cpio
+from enclaver.core.rootfs import cpio, cpio_writer
 from enclaver.core.rootfs.tree import Entry, InlineContent, Kind, Tree
 from tests.integration.tools import require
 
@@ -36,7 +36,7 @@ def sample() -> Tree:
 def written(tmp_path: Path) -> Path:
     path = tmp_path / "x.cpio"
     with path.open("wb") as out:
-        cpio.write(sample(), out)
+        cpio_writer.write(sample(), out)
     return path
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import trio
 
-from enclaver.core.rootfs import cpio
+from enclaver.core.rootfs import cpio_writer
 from enclaver.core.rootfs.entry import Entry, Kind
 from enclaver.core.rootfs.tree import Tree
 from enclaver_runtime.parent import emulator, runner
@@ -47,7 +47,7 @@ def ramdisk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tree.add_directory("dev")
     tree.add(Entry("dev/console", Kind.CHARACTER_DEVICE, 0o600, device=(5, 1)))
     with (folder / "ramdisk").open("wb") as out:
-        cpio.write(tree, out)
+        cpio_writer.write(tree, out)
     return folder / "ramdisk"
 
 

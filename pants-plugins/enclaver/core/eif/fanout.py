@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from types import TracebackType
 
 from enclaver.core.errors import EnclaverError
-from enclaver.core.rootfs.entry import Content, InlineContent
+from enclaver.core.rootfs.entry import FileContent, InlineContent, Readable
 
 BUFFER_SIZE = 1 << 20
 BUFFERS = 12
@@ -108,33 +108,29 @@ class Fanout:
         self._futures.append(self._pool.submit(sink.run))
         return sink
 
-    def feed(self, content: Content, sinks: Sequence[Sink]) -> None:
+    def feed(self, content: Readable, sinks: Sequence[Sink]) -> None:
         """Read a content once and hand it to the sinks.
 
         Raises:
-            EnclaverError: it can't be read, or is shorter or longer than it said.
+            EnclaverError: it can't be read, or is shorter than it said.
         """
         if isinstance(content, InlineContent):
             if content.data:
                 self._hand_out(memoryview(content.data), None, sinks)
             return
         left = content.size
-        try:
-            with content.path.open("rb", buffering=0) as source:
-                source.seek(content.offset)
-                while left and not any(sink.failed for sink in self._sinks):
-                    buffer = self._take_buffer()
-                    count = source.readinto(buffer[: min(left, BUFFER_SIZE)])
-                    if not count:
-                        raise EnclaverError(
-                            f"ends {left} bytes before its end: it changed while it was read",
-                            file=str(content.path),
-                            cure="Build again while nothing writes to it.",
-                        )
-                    self._hand_out(buffer[:count], buffer, sinks)
-                    left -= count
-        except OSError as error:
-            raise EnclaverError(f"cannot read: {error.strerror}", file=str(content.path)) from error
+        with content.opened() as source:
+            while left and not any(sink.failed for sink in self._sinks):
+                buffer = self._take_buffer()
+                count = source.readinto(buffer[: min(left, BUFFER_SIZE)])
+                if not count:
+                    raise EnclaverError(
+                        f"ends {left} bytes before its end: it changed while it was read",
+                        file=str(content.path) if isinstance(content, FileContent) else None,
+                        cure="Build again while nothing writes to it.",
+                    )
+                self._hand_out(buffer[:count], buffer, sinks)
+                left -= count
 
     def _hand_out(self, chunk: memoryview, buffer: memoryview | None, sinks: Sequence[Sink]) -> None:
         loan = _Loan(chunk, len(sinks), buffer)

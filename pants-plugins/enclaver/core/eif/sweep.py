@@ -16,14 +16,14 @@ from typing import BinaryIO
 from enclaver.core.eif.fanout import Fanout, Sink
 from enclaver.core.eif.format import SectionType
 from enclaver.core.pcr.measure import Measurements, extend_zero
-from enclaver.core.rootfs.entry import Content
+from enclaver.core.rootfs.entry import Readable
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A stretch of the file: a section's data when ``section`` is set, else a section's header."""
 
-    content: Content
+    content: Readable
     section: SectionType | None = None
 
 

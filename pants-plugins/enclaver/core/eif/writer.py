@@ -25,7 +25,7 @@ from enclaver.core.eif.format import (
 from enclaver.core.eif.sweep import Digests, Piece, sweep
 from enclaver.core.errors import EnclaverError
 from enclaver.core.pcr.measure import Measurements, register_of
-from enclaver.core.rootfs.entry import Content, InlineContent
+from enclaver.core.rootfs.entry import Content, InlineContent, Readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,12 @@ class ImagePlan:
     architecture: Architecture
     kernel: Content
     cmdline: str
-    ramdisks: Sequence[Content]
+    ramdisks: Sequence[Readable]
     metadata: bytes
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     cpus: int = DEFAULT_CPUS
 
-    def sections(self, *, signed: bool = False) -> list[tuple[SectionType, Content]]:
+    def sections(self, *, signed: bool = False) -> list[tuple[SectionType, Readable]]:
         """Return the sections in AWS's order, all but the signature, which ``signed`` leaves room for.
 
         Raises:
@@ -63,7 +63,7 @@ class ImagePlan:
             )
         if not self.kernel.size:
             raise EnclaverError("the kernel is empty", cure="Give a bzImage or an Image.")
-        sections = [
+        sections: list[tuple[SectionType, Readable]] = [
             (SectionType.KERNEL, self.kernel),
             (SectionType.CMDLINE, InlineContent(cmdline)),
             (SectionType.METADATA, InlineContent(self.metadata)),

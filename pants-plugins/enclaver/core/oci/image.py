@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,8 +142,8 @@ def _resolve(files: Files, architecture: str, reference: str | None) -> Resolved
     )
 
 
-def _layers(resolved: Resolved, work: Path, cache: LayerCache | None) -> list[Unpacked]:
-    """Read all layers, some at once; of several errors it is the lowest layer's that is raised."""
+def _layers(resolved: Resolved, work: Path, cache: LayerCache | None) -> Iterator[Unpacked]:
+    """Yield all layers, some of them read at once; of several errors it is the lowest layer's that is raised."""
     budget = Budget()
     with ThreadPoolExecutor(min(_THREADS, len(resolved.layers)) or 1) as pool:
         waiting = [
@@ -151,7 +151,8 @@ def _layers(resolved: Resolved, work: Path, cache: LayerCache | None) -> list[Un
             for number, one in enumerate(resolved.layers, start=1)
         ]
         try:
-            return [one.result() for one in waiting]
+            for one in waiting:
+                yield one.result()
         finally:
             pool.shutdown(cancel_futures=True)
 

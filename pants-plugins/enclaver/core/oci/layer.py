@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 from enclaver.core.errors import EnclaverError
@@ -19,8 +20,8 @@ from enclaver.core.oci.digest import Digest
 from enclaver.core.oci.layer_cache import LayerCache
 from enclaver.core.oci.limits import Budget
 from enclaver.core.oci.stream import Chunks
-from enclaver.core.oci.tar_members import Member, members
-from enclaver.core.rootfs.entry import FileContent
+from enclaver.core.oci.tar_members import Member, MemberKind, members
+from enclaver.core.rootfs.entry import CHUNK, FileContent, Source
 from enclaver.core.rootfs.spool import Spool
 
 
@@ -58,7 +59,7 @@ class Unpacked:
 
     def part(self, member: Member) -> FileContent:
         """Return a file's content."""
-        return FileContent(self.content.path, self.content.offset + member.offset, member.size)
+        return FileContent(self.content.path, self.content.offset + member.offset, member.size, member.sha256)
 
 
 def read(layer: Layer, spool: Path, budget: Budget, cache: LayerCache | None = None) -> Unpacked:
@@ -90,21 +91,52 @@ def read(layer: Layer, spool: Path, budget: Budget, cache: LayerCache | None = N
 
 def _kept(layer: Layer, budget: Budget, cache: LayerCache) -> Unpacked | None:
     """Return a layer as it was kept; None for one that wasn't, or is no longer what it was."""
-    content = cache.find(layer.diff_id)
-    if content is None:
+    found = cache.find(layer.diff_id)
+    if found is None:
         return None
-    plain = replace(layer, blob=content, digest=None, packed=Compression.NONE)
+    content, members = found
     try:
-        return Unpacked(layer, _members(plain, Compression.NONE, None, budget), content)
+        digest.check(layer.diff_id, digest.of(content, layer.diff_id.algorithm).hex, "what was kept")
     except EnclaverError:
         cache.drop(layer.diff_id)
         return None
+    budget.take(content.size)
+    for member in members:
+        budget.take_entry(member.text_size)
+    return Unpacked(layer, members, content)
 
 
 def _unpack(layer: Layer, kind: Compression, spool: Path, budget: Budget, cache: LayerCache) -> Unpacked:
-    found = _read(layer, kind, spool, budget)
-    cache.keep(layer.diff_id, spool)
+    found = _digested(_read(layer, kind, spool, budget))
+    cache.keep(layer.diff_id, spool, found.members)
     return found
+
+
+def _digested(unpacked: Unpacked) -> Unpacked:
+    """Return a layer with the digests of all its contents: of those that end up in an image, they are needed anyway."""
+    buffer = memoryview(bytearray(CHUNK))
+    members = []
+    with unpacked.content.opened() as source:
+        at = 0  # Contents lie in the order of their members.
+        for member in unpacked.members:
+            if member.kind is MemberKind.FILE:
+                _take(source, member.offset - at, buffer)
+                member = replace(member, sha256=_take(source, member.size, buffer))
+                at = member.offset + member.size
+            members.append(member)
+    return replace(unpacked, members=members)
+
+
+def _take(source: Source, size: int, buffer: memoryview) -> str:
+    """Read so much, and return its digest."""
+    hasher = sha256()
+    while size:
+        count = source.readinto(buffer[:size])
+        if not count:
+            raise EnclaverError("what it was unpacked to has become shorter", cure="Build again.")
+        hasher.update(buffer[:count])
+        size -= count
+    return hasher.hexdigest()
 
 
 def _read(layer: Layer, kind: Compression, spool: Path, budget: Budget) -> Unpacked:

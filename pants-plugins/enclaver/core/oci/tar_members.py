@@ -37,6 +37,7 @@ class Member:
         mode: permission bits.
         offset, size: where its content lies in the uncompressed archive.
         xattrs: pax keywords of its extended attributes.
+        sha256: of a FILE's content, in hexadecimal, where somebody has digested it.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Member:
     size: int
     link: str
     xattrs: tuple[str, ...]
+    sha256: str | None = None
 
     @property
     def text_size(self) -> int:

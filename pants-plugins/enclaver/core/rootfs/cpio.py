@@ -14,9 +14,7 @@ from __future__ import annotations
 import re
 import stat
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from hashlib import sha256
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,13 +22,10 @@ from enclaver.core.errors import EnclaverError
 from enclaver.core.rootfs.entry import PATH_MAX
 from enclaver.core.rootfs.regular import open_regular
 from enclaver.core.rootfs.tree import (
-    Content,
     Entry,
     FileContent,
-    InlineContent,
     Kind,
     Tree,
-    path_bytes,
     path_text,
     printable,
 )
@@ -45,103 +40,13 @@ ALIGNMENT = 512  # An archive is padded to a block, as cpio(1) does, so that the
 SIZE_LIMIT = 1 << 32
 
 _HEX = re.compile(rb"[0-9A-Fa-f]{104}\Z")
-_FORMATS = {
+FORMATS = {
     Kind.FILE: stat.S_IFREG,
     Kind.DIRECTORY: stat.S_IFDIR,
     Kind.SYMLINK: stat.S_IFLNK,
     Kind.CHARACTER_DEVICE: stat.S_IFCHR,
 }
-_KINDS = {number: kind for kind, number in _FORMATS.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class CpioReport:
-    """What was written: the archive's size in bytes, and the SHA-256 (hex) of each file's content by path."""
-
-    size: int
-    digests: Mapping[str, str]
-
-
-def write(tree: Tree, out: BinaryIO) -> CpioReport:
-    """Write a tree as an archive, streaming; equal trees give equal bytes.
-
-    Raises:
-        EnclaverError: the tree isn't whole (``Tree.check``), a file is 4 GiB or more, or can't be read.
-    """
-    tree.check()
-    return _Writer(tree, out).write()
-
-
-@dataclass(slots=True)
-class _Writer:
-    tree: Tree
-    out: BinaryIO
-    size: int = 0
-    digests: dict[str, str] = field(default_factory=dict)
-
-    def write(self) -> CpioReport:
-        entries = list(self.tree)
-        names = self.tree.names()
-        inodes: dict[str, int] = {}
-        for number, entry in enumerate(entries, start=1):
-            owner = self.tree.inode(entry)
-            # Numbers in order, not the source's: they say nothing but which names are one file.
-            inode = inodes.setdefault(owner.path, number)
-            self._entry(entry, owner, inode, names.get(owner.path, [entry.path]))
-        self._header(TRAILER, links=1)
-        self._pad(ALIGNMENT)
-        return CpioReport(self.size, self.digests)
-
-    def _entry(self, entry: Entry, owner: Entry, inode: int, names: list[str]) -> None:
-        body: Content = InlineContent(b"")
-        if entry.kind is Kind.SYMLINK:
-            body = InlineContent(path_bytes(entry.target or ""))
-        elif entry.kind is Kind.FILE and entry.path == names[-1]:
-            body = self.tree.content(entry)
-        if body.size >= SIZE_LIMIT:
-            raise EnclaverError(
-                f"is {body.size} bytes; a ramdisk cannot hold a file of 4 GiB or more",
-                place=printable(entry.path),
-                cure="Split the file, or let the app fetch it when it runs.",
-            )
-        name = path_bytes(entry.path)
-        if name == TRAILER:
-            raise EnclaverError("this name marks a cpio archive's end", place="TRAILER!!!", cure="Rename it.")
-        # A folder's link count is 2 whatever lies in it: the kernel makes its own count.
-        links = 2 if entry.kind is Kind.DIRECTORY else len(names)
-        self._header(name, inode, _FORMATS[entry.kind] | owner.mode, owner, links, body.size)
-        digest = sha256()
-        for chunk in body.chunks():
-            self.out.write(chunk)
-            digest.update(chunk)
-        self.size += body.size
-        self._pad(4)
-        if entry.kind is Kind.FILE and entry.path == names[-1]:
-            self.digests.update(dict.fromkeys(names, digest.hexdigest()))
-
-    def _header(
-        self,
-        name: bytes,
-        inode: int = 0,
-        mode: int = 0,
-        owner: Entry | None = None,
-        links: int = 0,
-        size: int = 0,
-    ) -> None:
-        uid, gid = (owner.uid, owner.gid) if owner else (0, 0)
-        major, minor = owner.device if owner and owner.device else (0, 0)
-        # The mtime is 0 and the device 0:0: when and on which disk it was built is no property of the image.
-        # The check field is 0 too: only the other newc magic, 070702, uses it.
-        fields = FIELDS.pack(inode, mode, uid, gid, links, 0, size, 0, 0, major, minor, len(name) + 1, 0)
-        record = MAGIC + fields.hex().encode() + name + b"\0"
-        self.out.write(record)
-        self.size += len(record)
-        self._pad(4)
-
-    def _pad(self, alignment: int) -> None:
-        padding = -self.size % alignment
-        self.out.write(bytes(padding))
-        self.size += padding
+_KINDS = {number: kind for kind, number in FORMATS.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
+from typing import Protocol
 
 from enclaver.core.errors import EnclaverError
 
@@ -27,13 +30,45 @@ class Kind(Enum):
     CHARACTER_DEVICE = "device"
 
 
+class Source(Protocol):
+    """Bytes in order, as a raw file gives them."""
+
+    def readinto(self, buffer: memoryview, /) -> int | None:
+        """Fill a buffer's beginning; return with how many bytes, 0 at the end. Raises OSError, EnclaverError."""
+
+
+class Readable(Protocol):
+    """What can be read from its beginning, once or again, and says how long it is."""
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+
+    def opened(self) -> AbstractContextManager[Source]:
+        """Open it at its beginning. The source may have more than ``size`` bytes to give: the rest isn't its."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileContent:
-    """Content that lies in a file: ``size`` bytes from ``offset`` on."""
+    """Content that lies in a file: ``size`` bytes from ``offset`` on.
+
+    ``sha256`` (hex) is its digest, where somebody knows it who has made sure of it.
+    """
 
     path: Path
     offset: int
     size: int
+    sha256: str | None = field(default=None, compare=False)
+
+    @contextmanager
+    def opened(self) -> Iterator[Source]:
+        """Open the file where the content begins; an OSError becomes an EnclaverError that names it."""
+        try:
+            with self.path.open("rb", buffering=0) as source:
+                source.seek(self.offset)
+                yield source
+        except OSError as error:
+            raise EnclaverError(f"cannot read: {error.strerror}", file=str(self.path)) from error
 
     def chunks(self) -> Iterator[memoryview]:
         """Yield the bytes in order through one reused buffer: use a chunk before asking for the next.
@@ -45,21 +80,13 @@ class FileContent:
         if not left:
             return
         buffer = memoryview(bytearray(min(CHUNK, left)))
-        try:
-            with self.path.open("rb", buffering=0) as source:
-                source.seek(self.offset)
-                while left:
-                    count = source.readinto(buffer[: min(left, len(buffer))])
-                    if not count:
-                        raise EnclaverError(
-                            f"the file ends {left} bytes too early; it changed since it was read first",
-                            file=str(self.path),
-                            cure="Build again while nothing writes to it.",
-                        )
-                    yield buffer[:count]
-                    left -= count
-        except OSError as error:
-            raise EnclaverError(f"cannot read: {error.strerror}", file=str(self.path)) from error
+        with self.opened() as source:
+            while left:
+                count = source.readinto(buffer[: min(left, len(buffer))])
+                if not count:
+                    raise too_short(self.path, left)
+                yield buffer[:count]
+                left -= count
 
     def head(self, size: int) -> bytes:
         """Return its first ``size`` bytes, all of them if there are fewer; no more than that is read."""
@@ -86,8 +113,22 @@ class InlineContent:
         """Return its first ``size`` bytes, as FileContent.head does."""
         return self.data[:size]
 
+    @contextmanager
+    def opened(self) -> Iterator[Source]:
+        """Open it, as FileContent.opened does."""
+        yield BytesIO(self.data)
+
 
 Content = FileContent | InlineContent
+
+
+def too_short(path: Path, missing: int) -> EnclaverError:
+    """Return the error for a file that has ended before its content did."""
+    return EnclaverError(
+        f"the file ends {missing} bytes too early; it changed since it was read first",
+        file=str(path),
+        cure="Build again while nothing writes to it.",
+    )
 
 
 def content_sha256(content: Content) -> str:

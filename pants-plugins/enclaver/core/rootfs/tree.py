@@ -206,8 +206,19 @@ class Tree:
 
 def _below(entry: Entry, prefix: str) -> Entry:
     """Return an entry moved below a prefix, with the file it links to when it is a hard link."""
-    link = None if entry.hardlink_to is None else f"{prefix}/{entry.hardlink_to}"
-    return changed(entry, path=f"{prefix}/{entry.path}", hardlink_to=link)
+    # Not by dataclasses.replace, which takes as long again; there may be a hundred thousand of them.
+    return Entry(
+        f"{prefix}/{entry.path}",
+        entry.kind,
+        entry.mode,
+        entry.uid,
+        entry.gid,
+        entry.content,
+        entry.target,
+        entry.device,
+        None if entry.hardlink_to is None else f"{prefix}/{entry.hardlink_to}",
+        entry.origin,
+    )
 
 
 def _same(one: Entry, other: Entry) -> bool:

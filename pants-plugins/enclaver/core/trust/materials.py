@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from enclaver.core.errors import EnclaverError
-from enclaver.core.rootfs import cpio
+from enclaver.core.rootfs import cpio, cpio_writer
 from enclaver.core.rootfs.tree import Entry, Kind, Tree, printable
 
 VERSION = 1
@@ -100,7 +100,7 @@ def write_tree(tree: Tree, inputs: Iterable[Input], archive: BinaryIO, entries: 
     Raises:
         EnclaverError: as ``cpio.write``.
     """
-    report = cpio.write(tree, archive)
+    report = cpio_writer.write(tree, archive)
     entries.write(render_entries(inputs, entries_json(tree, report.digests)))
 
 

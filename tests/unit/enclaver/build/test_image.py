@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -10,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from enclaver.build.image import Ramdisk, assemble, image
+from enclaver.build.image import Ramdisk, TreeRamdisk, assemble, image
 from enclaver.core.eif.metadata import metadata
 from enclaver.core.eif.reader import read
 from enclaver.core.errors import EnclaverError
 from enclaver.core.pcr import report
 from enclaver.core.pcr.measure import Measurements, register_of
-from enclaver.core.rootfs.tree import Tree
-from enclaver.core.trust.materials import Input, canonical_json, save_tree
+from enclaver.core.rootfs.tree import Entry, FileContent, Kind, Tree
+from enclaver.core.trust.materials import Input, canonical_json, load_tree, save_tree
 from tests.unit.enclaver.core.eif.images import key_and_certificate
 from tests.unit.enclaver.core.eif.signers import signer
 
@@ -53,7 +54,7 @@ def ramdisks(tmp_path: Path) -> list[Ramdisk]:
     return made
 
 
-def build(kernel_dir: Path, ramdisks: list[Ramdisk], output: Path, **changes: Any) -> Measurements:
+def build(kernel_dir: Path, ramdisks: Sequence[Ramdisk | TreeRamdisk], output: Path, **changes: Any) -> Measurements:
     arguments: dict[str, Any] = {
         "kernel_dir": kernel_dir,
         "architecture": "x86_64",
@@ -93,6 +94,30 @@ def test_equal_inputs_give_equal_files(tmp_path: Path, kernel_dir: Path, ramdisk
         build(kernel_dir, ramdisks, tmp_path / name / "x.eif")
     for name in ("x.eif", "x.pcrs.json", "x.materials.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_a_ramdisk_that_was_written_nowhere_gives_the_same_files(
+    tmp_path: Path, kernel_dir: Path, ramdisks: list[Ramdisk]
+) -> None:
+    trees = [TreeRamdisk(one.name, *load_tree(one.archive, one.entries)) for one in ramdisks]
+    assert build(kernel_dir, trees, tmp_path / "trees.eif") == build(kernel_dir, ramdisks, tmp_path / "files.eif")
+    for kind in ("eif", "pcrs.json", "materials.json"):
+        assert (tmp_path / f"trees.{kind}").read_bytes() == (tmp_path / f"files.{kind}").read_bytes()
+    for tree, ramdisk in zip(trees, ramdisks, strict=True):
+        again = tree.saved(tmp_path / "again.cpio", tmp_path / "again.json")
+        assert again.archive.read_bytes() == ramdisk.archive.read_bytes()
+        assert again.entries.read_bytes() == ramdisk.entries.read_bytes()
+
+
+def test_a_file_that_ends_while_the_image_is_made_leaves_none(
+    tmp_path: Path, kernel_dir: Path, ramdisks: list[Ramdisk]
+) -> None:
+    spool = tmp_path / "spool"
+    spool.write_bytes(b"x" * 5000)
+    tree = Tree([Entry("f", Kind.FILE, 0o644, content=FileContent(spool, 0, 5001))])
+    with pytest.raises(EnclaverError, match="spool: the file ends 1 bytes too early"):
+        build(kernel_dir, [ramdisks[0], TreeRamdisk("app", tree, [])], tmp_path / "x.eif")
+    assert not list(tmp_path.glob("*x.*"))
 
 
 def test_name_and_defaults_change_no_register(tmp_path: Path, kernel_dir: Path, ramdisks: list[Ramdisk]) -> None:

@@ -99,7 +99,7 @@ def test_an_app_is_the_same_as_under_pants(tmp_path: Path) -> None:
     image.write_bytes(archived(parts(tar(member("bin/a", apps.elf(), mode=0o755)), Cmd=["/bin/a"]).files()))
     manifest = tmp_path / "enclaver.yaml"
     manifest.write_text(apps.MANIFEST)
-    made = ramdisks.app_ramdisk(
+    with ramdisks.app_ramdisk(
         image,
         "app:1",
         architecture="x86_64",
@@ -107,7 +107,8 @@ def test_an_app_is_the_same_as_under_pants(tmp_path: Path) -> None:
         manifest=manifest,
         work=tmp_path,
         cache=tmp_path / "layers",
-    )
+    ) as unwritten:
+        made = unwritten.saved(tmp_path / "made.cpio", tmp_path / "made.json")
     pants = tmp_path / "pants"
     (pants / "app").mkdir(parents=True)
     (pants / "app" / ramdisks.APP_IMAGE).write_bytes(image.read_bytes())

@@ -1,33 +1,48 @@
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
 import pytest
 
 from enclaver.core.errors import EnclaverError
-from enclaver.core.oci import digest, layer, layer_cache
+from enclaver.core.oci import digest, layer, layer_cache, member_list
 from enclaver.core.oci.layer import Layer, Unpacked
 from enclaver.core.oci.layer_cache import LayerCache
 from enclaver.core.oci.limits import Budget
+from enclaver.core.oci.tar_members import Member, MemberKind
 from enclaver.core.rootfs.entry import FileContent
 from tests.unit.enclaver.core.oci.archives import member, packed, sha256, tar
 
 TAR = tar(member("a", b"hello"), member("b", b"x" * 2000))
-NAME = sha256(TAR).replace(":", "-") + ".tar"
+STEM = sha256(TAR).replace(":", "-")
+NAMES = [f"{STEM}.json", f"{STEM}.tar"]
 
 
-def read(folder: Path, cache: LayerCache, how: str = "+gzip", *, diff: bytes = TAR) -> Unpacked:
-    blob = packed(TAR, how)[0]
+def read(
+    folder: Path, cache: LayerCache, how: str = "+gzip", *, data: bytes = TAR, diff: bytes | None = None
+) -> Unpacked:
+    return layer.read(layer_of(folder, data, how, diff), folder / "spool", Budget(), cache)
+
+
+def layer_of(folder: Path, data: bytes, how: str, diff: bytes | None = None) -> Layer:
+    blob = packed(data, how)[0]
     (folder / "blob").write_bytes(blob)
-    one = Layer(
+    return Layer(
         "layer 1 of 1",
         FileContent(folder / "blob", 0, len(blob)),
         digest.parse(sha256(blob)),
         None,
-        digest.parse(sha256(diff)),
+        digest.parse(sha256(data if diff is None else diff)),
     )
-    return layer.read(one, folder / "spool", Budget(), cache)
+
+
+BEYOND = Member("a", MemberKind.FILE, 0, 0, 0, 512, 1 << 20, "", ())
+
+
+def names(cache: LayerCache) -> list[str]:
+    return sorted(path.name for path in cache.folder.iterdir())
 
 
 @pytest.fixture
@@ -37,7 +52,7 @@ def cache(tmp_path: Path) -> LayerCache:
 
 def test_a_layer_is_unpacked_once_however_it_is_packed(tmp_path: Path, cache: LayerCache) -> None:
     first = read(tmp_path, cache)
-    assert [path.name for path in cache.folder.iterdir()] == [NAME]
+    assert names(cache) == NAMES
     (tmp_path / "spool").unlink()
     again = read(tmp_path, cache, "+zstd")
     assert not (tmp_path / "spool").exists()
@@ -46,19 +61,61 @@ def test_a_layer_is_unpacked_once_however_it_is_packed(tmp_path: Path, cache: La
     assert again.layer.origin == first.layer.origin
 
 
+def test_contents_are_digested_once(tmp_path: Path, cache: LayerCache) -> None:
+    expected = [hashlib.sha256(data).hexdigest() for data in (b"hello", b"x" * 2000)]
+    for _ in range(2):
+        found = read(tmp_path, cache)
+        assert [found.part(one).sha256 for one in found.members] == expected
+
+
+def test_all_of_a_layer_is_as_it_was_before_it_was_kept(tmp_path: Path, cache: LayerCache) -> None:
+    odd = tar(
+        member("d/", kind=b"5", mode=0o1777, uid=7, gid=8),
+        member("d/\udcff ü".encode("utf-8", "surrogateescape"), b"1", mode=0o4755),
+        member("l", kind=b"2", link="d/x"),
+        member("h", kind=b"1", link="l"),
+        member("empty", b""),
+    )
+    fresh, kept = (read(tmp_path, cache, data=odd).members for _ in range(2))
+    assert kept == fresh
+    assert [one.sha256 is None for one in kept] == [True, False, True, True, False]
+
+
 def test_what_needs_no_unpacking_is_not_kept(tmp_path: Path, cache: LayerCache) -> None:
     read(tmp_path, cache, "")
     assert not cache.folder.exists()
 
 
-@pytest.mark.parametrize("damaged", [b"", TAR[:700], TAR[:520] + b"HELLO" + TAR[525:], b"x" * len(TAR)])
+@pytest.mark.parametrize("damaged", [b"", TAR[:700], TAR[:520] + b"HELLO" + TAR[525:], b"x" * len(TAR), None])
 def test_a_kept_layer_that_is_not_what_it_was_is_unpacked_anew(
-    tmp_path: Path, cache: LayerCache, damaged: bytes
+    tmp_path: Path, cache: LayerCache, damaged: bytes | None
 ) -> None:
-    cache.folder.mkdir()
-    (cache.folder / NAME).write_bytes(damaged)
+    read(tmp_path, cache)
+    kept = cache.folder / f"{STEM}.tar"
+    kept.unlink()
+    if damaged is not None:
+        kept.write_bytes(damaged)
     assert [one.name for one in read(tmp_path, cache).members] == ["a", "b"]
-    assert (cache.folder / NAME).read_bytes() == TAR
+    assert kept.read_bytes() == TAR
+
+
+@pytest.mark.parametrize("damaged", [b"", b"x" * 64 + b"\n[1,[]]", member_list.render([BEYOND]), None])
+def test_a_layer_whose_list_is_none_is_unpacked_anew(tmp_path: Path, cache: LayerCache, damaged: bytes | None) -> None:
+    first = read(tmp_path, cache)
+    listing = cache.folder / f"{STEM}.json"
+    good = listing.read_bytes()
+    listing.unlink()
+    if damaged is not None:
+        listing.write_bytes(damaged)
+    assert read(tmp_path, cache).members == first.members
+    assert listing.read_bytes() == good
+
+
+def test_kept_layers_count_as_others_do(tmp_path: Path, cache: LayerCache) -> None:
+    read(tmp_path, cache)
+    for budget, what in ((Budget(size=len(TAR) - 1), "MiB in all"), (Budget(entries=1), "more than 1 entries")):
+        with pytest.raises(EnclaverError, match=what):
+            layer.read(layer_of(tmp_path, TAR, "+gzip"), tmp_path / "spool", budget, cache)
 
 
 def test_a_kept_layer_that_goes_meanwhile_costs_only_time(
@@ -90,5 +147,5 @@ def test_another_file_system_gets_a_copy(tmp_path: Path, cache: LayerCache, monk
 
     monkeypatch.setattr(os, "link", refused)
     read(tmp_path, cache)
-    assert [path.name for path in cache.folder.iterdir()] == [NAME]
-    assert (cache.folder / NAME).read_bytes() == TAR
+    assert names(cache) == NAMES
+    assert (cache.folder / NAMES[1]).read_bytes() == TAR

@@ -11,14 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from enclaver.core.errors import EnclaverError
-from enclaver.core.rootfs import cpio
+from enclaver.core.rootfs import cpio, cpio_writer
 from enclaver.core.rootfs.tree import Entry, FileContent, InlineContent, Kind, Tree
 from tests.unit.enclaver.core.rootfs.trees import flat, trees
 
 
 def packed(tree: Tree) -> bytes:
     out = io.BytesIO()
-    report = cpio.write(tree, out)
+    report = cpio_writer.write(tree, out)
     assert report.size == len(out.getvalue())
     return out.getvalue()
 
@@ -94,7 +94,7 @@ def test_digests_are_reported_for_every_name() -> None:
     tree = one_file()
     tree.add(Entry("g", Kind.FILE, 0, hardlink_to="f"))
     tree.add_file("e", b"")
-    digests = cpio.write(tree, io.BytesIO()).digests
+    digests = cpio_writer.write(tree, io.BytesIO()).digests
     hello = sha256(b"hello").hexdigest()
     assert digests == {"e": sha256().hexdigest(), "f": hello, "g": hello}
 
@@ -140,7 +140,7 @@ class Full(io.RawIOBase):
 
 def test_an_error_of_the_output_comes_through() -> None:
     with pytest.raises(OSError, match="No space"):
-        cpio.write(one_file(), Full())  # type: ignore[arg-type]  # Only write is used.
+        cpio_writer.write(one_file(), Full())  # type: ignore[arg-type]  # Only write is used.
 
 
 @pytest.mark.parametrize(

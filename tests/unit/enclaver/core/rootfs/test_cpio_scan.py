@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enclaver.core.errors import EnclaverError
-from enclaver.core.rootfs import cpio, cpio_scan
+from enclaver.core.rootfs import cpio, cpio_scan, cpio_writer
 from enclaver.core.rootfs.entry import FileContent
 from enclaver.core.rootfs.regular import whole
 from enclaver.core.rootfs.tree import Tree
@@ -46,7 +46,7 @@ def test_what_this_project_writes_is_read_as_cpio_reads_it(
 ) -> None:
     path = tmp_path_factory.mktemp("written") / "x.cpio"
     with path.open("wb") as out:
-        cpio.write(written, out)
+        cpio_writer.write(written, out)
     strict = cpio.read(path)
     scanned = cpio_scan.unpacked(whole(path))
     assert list(scanned) == [entry.path for entry in strict]
