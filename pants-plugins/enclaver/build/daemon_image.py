@@ -13,6 +13,7 @@ from enclaver.core.oci import image, platform, reference
 from enclaver.core.oci.digest import Digest
 from enclaver.core.oci.platform import Platform
 from enclaver.core.oci.reference import Reference
+from enclaver.core.rootfs import spool
 from enclaver.system.daemon import Daemon, DaemonImage
 
 
@@ -51,7 +52,7 @@ def save(daemon: Daemon, found: DaemonImage, architecture: str, output: Path, ex
     """
     with tempfile.TemporaryDirectory(prefix=".image-", dir=output.absolute().parent) as work:
         saved = Path(work, "image.tar")
-        daemon.save(found.id, saved)
+        daemon.save(found.id, saved, limit=spool.LIMIT)
         image_id = image.identify(saved, Path(work), architecture=architecture).digest
         if expected is not None and image_id != expected:
             raise EnclaverError(

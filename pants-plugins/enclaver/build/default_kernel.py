@@ -48,7 +48,9 @@ def default_kernel(*, architecture: str, cache: Path, mirrors: Sequence[str], pr
         return output
     output.parent.mkdir(parents=True, exist_ok=True)
     # Two builds at once would take twice as long, and make the same.
-    with locked(output.with_name(f"{key}.lock")):
+    with locked(
+        output.with_name(f"{key}.lock"), waiting=lambda: progress("waiting for the kernel that another builds")
+    ):
         if not output.is_dir():
             _build(locks, output, cache / "downloads", mirrors, progress)
     return output

@@ -23,17 +23,21 @@ def load(path: Path) -> Manifest:
         ManifestError: it is no valid manifest.
         EnclaverError: it cannot be read.
     """
+    return parse(data(path), str(path))
+
+
+def data(path: Path) -> bytes:
+    """Return a manifest's bytes, unchecked; of too many, as many as show it. Raises EnclaverError."""
     try:
         with path.open("rb") as file:
             # One byte more than a manifest can have is enough to be told that it has too many.
-            data = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise EnclaverError(
             f"the manifest cannot be read: {error.strerror}",
             file=str(path),
             cure="Give the path of an enclaver.yaml.",
         ) from None
-    return parse(data, str(path))
 
 
 def report(manifest_path: Path, output: Path) -> None:

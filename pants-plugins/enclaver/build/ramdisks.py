@@ -64,7 +64,8 @@ def runtime_wheels(fetching: Fetching) -> tuple[Path, Path]:
     lock = shipped.lock(_WHEEL_LOCK)
     output = fetching.cache / "wheels" / hashlib.sha256(lock.read_bytes()).hexdigest()
     output.parent.mkdir(parents=True, exist_ok=True)
-    with locked(output.with_name(f"{output.name}.lock")):
+    lock_file = output.with_name(f"{output.name}.lock")
+    with locked(lock_file, waiting=lambda: fetching.progress("waiting for the wheels that another build fetches")):
         if not _is_whole(output):
             fetching.progress("fetching the runtime's wheels")
             with scratch_folder(output.parent, prefix=".wheels-") as work:

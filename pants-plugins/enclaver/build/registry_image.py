@@ -101,7 +101,7 @@ class RegistryImage:
 
     def _blob(self, part: Descriptor, stop: Event) -> Content:
         def bring(incoming: Incoming) -> None:
-            self._registry.blob(self._repository, incoming.digest, incoming, stop=stop.is_set)
+            self._registry.blob(self._repository, incoming.digest, incoming, stop=stop)
 
         content = whole(self._cache.get(str(part.digest), part.size, bring))
         if content.size != part.size:

@@ -163,6 +163,7 @@ def target(request: Request, eif: Path, output: Path, work: Path, *, fetching: F
         tools=request.tools,
         names=[request.manifest.target] if request.manifest.target else [],
         output=output,
+        work=work,
     )
 
 

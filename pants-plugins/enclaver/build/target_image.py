@@ -38,7 +38,14 @@ _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def target_image(
-    *, eif: Path, manifest: Path, runner: Runner, tools: Tools, names: Sequence[str], output: Path
+    *,
+    eif: Path,
+    manifest: Path,
+    runner: Runner,
+    tools: Tools,
+    names: Sequence[str],
+    output: Path,
+    work: Path | None = None,
 ) -> Digest:
     """Write an image's archive: what `docker load` and `skopeo copy oci-archive:FILE` take.
 
@@ -49,6 +56,7 @@ def target_image(
         tools: the programs it is run with.
         names: references with a tag that the image is loaded under.
         output: the archive's path.
+        work: a folder for what is written on the way; the output's own by default.
 
     Returns:
         The image's digest, which is its manifest's.
@@ -60,8 +68,8 @@ def target_image(
     parsed = manifest_file.load(manifest)
     architecture = enclave.header.architecture
     with (
-        tempfile.TemporaryDirectory(prefix=".target-", dir=output.absolute().parent) as work,
-        Spool(Path(work, "spool")) as spool,
+        tempfile.TemporaryDirectory(prefix=".target-", dir=work or output.absolute().parent) as parts,
+        Spool(Path(parts, "spool")) as spool,
     ):
         whole_tree = runners.base(runner, architecture)
         trees = {"Debian": Tree(whole_tree)}
@@ -75,7 +83,7 @@ def target_image(
                 trees[name] = _layer(whole_tree, brought)
         blobs: dict[Digest, Content] = {}
         layers = [
-            _write(name, tree, Path(work, f"layer-{number}"), blobs)
+            _write(name, tree, Path(parts, f"layer-{number}"), blobs)
             for number, (name, tree) in enumerate(trees.items())
         ]
         made = image_writer.documents(

@@ -154,13 +154,14 @@ def _request(args: argparse.Namespace, work: Path) -> Request:
     signer = None
     if (signature := manifest.signature) is not None:
         key = signature.key
-        place = str(folder / key.value) if key.kind is KeyKind.FILE else key.value
+        # Not by Path, which would take the "./" away that tells a file from an ARN.
+        place = os.path.join(folder, key.value) if key.kind is KeyKind.FILE else key.value
         signer = signing.load(manifest, folder / signature.certificate, place, now=datetime.now(UTC))
     beside = folder / LOCK
     architecture: Architecture = args.architecture
     return Request(
         manifest=manifest,
-        file=Path(args.file) if data is None else _laid_out(manifest, data, folder, work / "manifest"),
+        file=_laid_out(manifest, data, folder, work / "manifest"),
         lock=args.lock or (beside if beside.exists() else None),
         architecture=architecture,
         source=Source.REGISTRY if args.pull else Source.AUTO,
@@ -174,7 +175,9 @@ def _request(args: argparse.Namespace, work: Path) -> Request:
 
 
 def _laid_out(manifest: Manifest, data: bytes, folder: Path, target: Path) -> Path:
-    """Write a manifest that came by standard input as a file, with the files that it names beside it."""
+    """Write a manifest as it was read, with the files that it names beside it: a build is of one state of them, also
+    when somebody edits them meanwhile, or the manifest came by standard input.
+    """
     target.mkdir()
     for _, path in manifest.files:
         (target / path).parent.mkdir(parents=True, exist_ok=True)

@@ -30,20 +30,17 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read(file: str) -> tuple[Manifest, bytes | None]:
-    """Return a manifest, and its bytes when they are in no file: those of a pipe can't be read again.
+def read(file: str) -> tuple[Manifest, bytes]:
+    """Return a manifest, and its bytes: those of a pipe can't be read again, and a file may become another one.
 
     Raises:
         EnclaverError: it is invalid or cannot be read.
     """
-    if not _is_pipe(file):
-        return manifests.load(Path(file)), None
     if file == STDIN:
-        data = sys.stdin.buffer.read(MAX_BYTES + 1)
-        return parse(data, _STDIN_NAME), data
-    with Path(file).open("rb") as pipe:
-        data = pipe.read(MAX_BYTES + 1)
-    return parse(data, file), data
+        data, name = sys.stdin.buffer.read(MAX_BYTES + 1), _STDIN_NAME
+    else:
+        data, name = manifests.data(Path(file)), file
+    return parse(data, name), data
 
 
 def folder_of(file: str) -> Path:

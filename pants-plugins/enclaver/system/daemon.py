@@ -103,18 +103,26 @@ class Daemon:
         except (LookupError, TypeError, AttributeError) as error:
             raise DaemonError(f"the docker daemon at {self._host} answers with something that is no image") from error
 
-    def save(self, image: str, path: Path) -> None:
+    def save(self, image: str, path: Path, *, limit: int) -> None:
         """Write an image as a file, whole or not at all.
 
         Args:
             image: an id or a reference.
+            limit: the most bytes that the file may have.
 
         Raises:
             DaemonError: the daemon has no such image, or fails.
-            EnclaverError: the file can't be written.
+            EnclaverError: it is too big, or the file can't be written.
         """
+        size = 0
         with atomic_output(path) as out:
             for chunk in self._saved(image):
+                size += len(chunk)
+                if size > limit:
+                    raise EnclaverError(
+                        f"the docker daemon's image {image} is more than {limit >> 20} MiB",
+                        cure="Leave out what the enclave does not need, or let the app fetch it when it runs.",
+                    )
                 out.write(chunk)
 
     def load(self, path: Path) -> tuple[str, ...]:

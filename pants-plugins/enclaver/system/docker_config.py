@@ -6,9 +6,11 @@ It honours DOCKER_CONFIG, ``auths`` (with identity tokens), ``credsStore`` and `
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from docker import auth
 from docker.errors import DockerException
@@ -35,6 +37,7 @@ def credentials(host: str) -> Credentials | None:
     Raises:
         EnclaverError: the configuration or what a credential helper answers can't be read, or the helper fails.
     """
+    _check()
     try:
         with warnings.catch_warnings():
             # The SDK warns of a helper that is not on PATH, and then raises the error for it.
@@ -54,6 +57,26 @@ def credentials(host: str) -> Credentials | None:
             cure=f"Make the entry anew: `docker logout {host}`, then `docker login {host}`.",
         ) from error
     return _credentials(found or {})
+
+
+def _check() -> None:
+    """Refuse a configuration that is damaged: the SDK takes it for an empty one, and nobody would be logged in."""
+    file = _file()
+    if file is None or Path(file).name != "config.json":
+        # The one of docker before 1.7 was no JSON.
+        return
+    try:
+        is_object = isinstance(json.loads(Path(file).read_bytes()), dict)
+    except OSError as error:
+        raise EnclaverError(f"docker's configuration can't be read: {error.strerror}", file=file) from error
+    except (ValueError, RecursionError):
+        is_object = False
+    if not is_object:
+        raise EnclaverError(
+            "docker's configuration is no JSON object",
+            file=file,
+            cure="Mend it, or remove it and `docker login` again.",
+        )
 
 
 def _file() -> str | None:

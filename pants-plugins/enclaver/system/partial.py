@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -15,11 +15,19 @@ _CHUNK: Final = 1 << 20
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[io.BufferedRandom]:
-    """A partial file, open and locked; the kernel lets go of the lock when its holder dies."""
+def locked(path: Path, *, waiting: Callable[[], object] | None = None) -> Iterator[io.BufferedRandom]:
+    """A partial file, open and locked; the kernel lets go of the lock when its holder dies.
+
+    ``waiting`` is called before another holder is waited for.
+    """
     while True:
         with path.open("a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if waiting is not None:
+                    waiting()
+                fcntl.flock(file, fcntl.LOCK_EX)
             # While this waited for the lock, its holder may have renamed or removed the file it waited for.
             if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
                 yield file

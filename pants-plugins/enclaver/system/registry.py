@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from threading import Event
 from typing import Final
 from urllib.parse import urlencode
 
@@ -103,23 +104,24 @@ class Registry:
 
         return self._session.persist(get)
 
-    def blob(
-        self, repository: str, digest: str, incoming: Incoming, *, stop: Callable[[], bool] = lambda: False
-    ) -> None:
+    def blob(self, repository: str, digest: str, incoming: Incoming, *, stop: Event | None = None) -> None:
         """Bring a file to be a blob.
 
         Args:
             incoming: what there is of it, which is gone on with. On an error it has what came, or nothing of what was
                 wrong.
-            stop: once it says so, no more is taken.
+            stop: once it is set, no more is taken.
 
         Raises:
             RegistryError: there is none (``status`` 404), it is of another digest or too big, or it can't be had.
         """
 
-        def get() -> None:
-            if stop():
+        def end_if_stopped() -> None:
+            if stop is not None and stop.is_set():
                 raise RegistryError("it was stopped")
+
+        def get() -> None:
+            end_if_stopped()
             if incoming.size and incoming.is_whole:
                 return
             path, had = f"{repository}/blobs/{digest}", incoming.size
@@ -131,8 +133,7 @@ class Registry:
                         raise PassingError("it has no more of a blob than was there")
                 for chunk in answer.chunks(incoming.room):
                     incoming.append(chunk)
-                    if stop():
-                        raise RegistryError("it was stopped")
+                    end_if_stopped()
             if incoming.is_whole:
                 return
             found, resumed = incoming.found, answer.status == HTTPStatus.PARTIAL_CONTENT
@@ -142,7 +143,7 @@ class Registry:
                 raise PassingError("what was there of a blob was not its beginning")
             raise self._wrong("a blob", found, digest)
 
-        self._session.persist(get)
+        self._session.persist(get, stop)
 
     def push_blob(self, repository: str, digest: str, body: Body | bytes) -> bool:
         """Bring a blob to a repository, unless it is there; returns whether it was sent.

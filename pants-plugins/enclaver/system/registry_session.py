@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from http import HTTPStatus
+from threading import Event
 from typing import Final, TypeVar
 from urllib.parse import urljoin, urlsplit
 
@@ -71,8 +72,11 @@ class Session:
         """Close all connections."""
         self._http.close()
 
-    def persist(self, operation: Callable[[], _T]) -> _T:
+    def persist(self, operation: Callable[[], _T], stop: Event | None = None) -> _T:
         """Do something until it succeeds or fails for good.
+
+        Args:
+            stop: once it is set, no pause is spent any more; the operation itself has to end then.
 
         Raises:
             RegistryError: it failed for good, or once more often than there are pauses.
@@ -87,7 +91,11 @@ class Session:
                         f"the registry {self.host} can't be asked: {error}{later}",
                         cure="Check its name, the network and the proxy's settings, or try again later.",
                     ) from error
-                self._wait(max(pause, error.pause))
+                seconds = max(pause, error.pause)
+                if stop is None:
+                    self._wait(seconds)
+                else:
+                    stop.wait(seconds)
         raise AssertionError("the last try returns or raises")
 
     @contextmanager

@@ -6,6 +6,7 @@ checked like any other's, so one that was damaged or changed is noticed, and unp
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from enclaver.core.errors import EnclaverError
 from enclaver.core.oci import member_list
@@ -20,6 +22,8 @@ from enclaver.core.oci.digest import Digest
 from enclaver.core.oci.tar_members import Member
 from enclaver.core.rootfs.entry import FileContent
 from enclaver.core.rootfs.regular import whole
+
+_UNFINISHED: Final = ".layer-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class LayerCache:
         layer, listing = self._paths(diff_id)
         with suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._sweep()
             with self._replaced(layer) as new:
                 try:
                     os.link(spool, new)
@@ -62,11 +67,28 @@ class LayerCache:
 
     @contextmanager
     def _replaced(self, path: Path) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(prefix=".layer-", dir=self.folder) as beside:
+        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=self.folder) as beside, _locked(Path(beside)):
             new = Path(beside, "new")
             yield new
             os.replace(new, path)
 
+    def _sweep(self) -> None:
+        """Remove what builds that were killed have left unfinished: nobody holds it any more."""
+        for left in self.folder.glob(f"{_UNFINISHED}*"):
+            with suppress(OSError), _locked(left):
+                shutil.rmtree(left)
+
     def _paths(self, diff_id: Digest) -> tuple[Path, Path]:
         name = f"{diff_id.algorithm}-{diff_id.hex}"
         return self.folder / f"{name}.tar", self.folder / f"{name}.json"
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder, until the block or this process ends. Raises OSError when another does."""
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(number)

@@ -116,7 +116,8 @@ def test_defaults(folder: Path, builds: Builds, monkeypatch: pytest.MonkeyPatch)
     run("--eif-only", "out.eif")
     asked = builds.asked
     assert (asked.architecture, asked.builder, asked.source) == ("x86_64", "native", Source.AUTO)
-    assert (asked.lock, asked.kernel, asked.signer, asked.file) == (None, None, None, Path("enclaver.yaml"))
+    assert (asked.lock, asked.kernel, asked.signer) == (None, None, None)
+    assert builds.files == {"enclaver.yaml": MANIFEST.encode()}
     assert builds.fetching is not None
     assert builds.fetching.cache == folder / "cache" / "enclaver"
 
@@ -180,6 +181,13 @@ def test_a_manifest_of_standard_input_has_its_files_from_the_current_folder(
     assert sorted(folder.rglob("*")) == before
 
 
+def test_what_is_edited_while_it_is_built_is_not_what_is_built(folder: Path, builds: Builds) -> None:
+    run("--eif-only", "out.eif")
+    # Nobody edits what lies in the work folder.
+    assert not builds.asked.file.absolute().is_relative_to(folder)
+    assert builds.files == {"enclaver.yaml": MANIFEST.encode()}
+
+
 @pytest.mark.parametrize("tls", ["{key_file: k.pem, cert_file: c.pem}", "{key_file: tls/k.pem, cert_file: tls/c.pem}"])
 @pytest.mark.parametrize("file", ["-", "enclaver.yaml"])
 def test_files_of_the_manifest_that_are_unfit_are_told_at_its_lines(
@@ -232,6 +240,17 @@ def test_who_signs_is_loaded_before_anything_is_built(folder: Path, builds: Buil
     with pytest.raises(EnclaverError, match="signature"):
         run("--eif-only", "out.eif")
     assert builds.request is None
+
+
+def test_a_key_s_file_may_be_named_as_keys_in_kms_are(folder: Path, builds: Builds) -> None:
+    key = ec_key()
+    name = "arn:aws:kms:eu-west-1:111122223333:key/k.pem"
+    (folder / name).parent.mkdir()
+    (folder / name).write_bytes(key_pem(key))
+    (folder / "c.pem").write_bytes(self_signed(key))
+    (folder / "enclaver.yaml").write_text(MANIFEST + f'signature: {{certificate: c.pem, key: "./{name}"}}\n')
+    run("--eif-only", "out.eif")
+    assert builds.asked.signer is not None
 
 
 @pytest.mark.parametrize(

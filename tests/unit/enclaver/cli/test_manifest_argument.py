@@ -30,7 +30,7 @@ def test_a_file_is_read_and_its_paths_are_relative_to_its_folder(tmp_path: Path)
     path = tmp_path / "m.yaml"
     path.write_text(VALID)
     manifest, data = manifest_argument.read(str(path))
-    assert (manifest.name, manifest.origin.source.file, data) == ("n", str(path), None)
+    assert (manifest.name, manifest.origin.source.file, data) == ("n", str(path), VALID.encode())
     assert manifest_argument.folder_of(str(path)) == tmp_path
 
 

@@ -56,11 +56,18 @@ def test_answers_that_are_no_image(server: FakeDaemon, answer: object) -> None:
 def test_an_image_is_saved_whole_or_not_at_all(server: FakeDaemon, tmp_path: Path) -> None:
     server.answers[f"GET /images/{ID}/get"] = (200, b"archive" * 1_000_000)
     with Daemon() as daemon:
-        daemon.save(ID, tmp_path / "x.tar")
+        daemon.save(ID, tmp_path / "x.tar", limit=1 << 30)
         assert (tmp_path / "x.tar").read_bytes() == b"archive" * 1_000_000
         with pytest.raises(DaemonError, match="refuses: No such image"):
-            daemon.save("gone", tmp_path / "y.tar")
+            daemon.save("gone", tmp_path / "y.tar", limit=1 << 30)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config", "x.tar"]
+
+
+def test_an_image_without_end_is_not_saved(server: FakeDaemon, tmp_path: Path) -> None:
+    server.answers[f"GET /images/{ID}/get"] = (200, bytes((3 << 20) + 1))
+    with Daemon() as daemon, pytest.raises(EnclaverError, match="is more than 3 MiB"):
+        daemon.save(ID, tmp_path / "x.tar", limit=3 << 20)
+    assert [path.name for path in tmp_path.iterdir()] == ["config"]
 
 
 @pytest.mark.parametrize(
@@ -213,9 +220,9 @@ def test_a_daemon_that_first_does_the_work(server: FakeDaemon, tmp_path: Path, m
     server.answers["GET /images/app:1/json"] = (200, IMAGE)
     with Daemon() as daemon:
         monkeypatch.setattr("enclaver.system.daemon.TIMEOUT", 0.05)
-        daemon.save(ID, tmp_path / "x.tar")
+        daemon.save(ID, tmp_path / "x.tar", limit=1 << 30)
         server.pause = 0.2
-        daemon.save(ID, tmp_path / "x.tar")
+        daemon.save(ID, tmp_path / "x.tar", limit=1 << 30)
         assert daemon.load(tmp_path / "x.tar") == ("app:1",)
         with pytest.raises(DaemonError, match="it does not answer"):
             daemon.find("app:1")

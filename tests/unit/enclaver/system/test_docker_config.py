@@ -42,6 +42,20 @@ def test_a_name_and_a_password(folder: Path, key: str) -> None:
     assert credentials("registry.example.com") is None
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 9999, "\0"])
+def test_a_damaged_configuration_is_not_taken_for_an_empty_one(folder: Path, text: str) -> None:
+    write(folder, text)
+    with pytest.raises(EnclaverError, match=r"config\.json: docker's configuration is no JSON object"):
+        credentials(HOST)
+
+
+def test_the_configuration_of_the_first_docker_is_no_json(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_CONFIG")
+    (folder / "home").mkdir()
+    (folder / "home/.dockercfg").write_text(f"auth = {AUTH}\nemail = a@example.com\n")
+    assert credentials(HOST) is None
+
+
 def test_docker_s_own_registry(folder: Path) -> None:
     write(folder, {"auths": {"https://index.docker.io/v1/": {"auth": AUTH}}})
     assert credentials("docker.io") == Credentials("auditor", SECRET)

@@ -43,9 +43,10 @@ def test_what_is_too_long_is_no_beginning() -> None:
 def test_one_adds_at_a_time_and_nobody_to_what_was_renamed(tmp_path: Path) -> None:
     path = tmp_path / "x.part"
     found: list[int] = []
+    told = threading.Event()
 
     def wait() -> None:
-        with locked(path) as file:
+        with locked(path, waiting=told.set) as file:
             found.append(os.fstat(file.fileno()).st_ino)
 
     with locked(path) as file:
@@ -53,6 +54,7 @@ def test_one_adds_at_a_time_and_nobody_to_what_was_renamed(tmp_path: Path) -> No
         first = os.fstat(file.fileno()).st_ino
         thread = threading.Thread(target=wait)
         thread.start()
+        assert told.wait(60)
         os.replace(path, tmp_path / "x")
     thread.join()
     assert found != [first]

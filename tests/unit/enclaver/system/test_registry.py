@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 
@@ -174,21 +177,43 @@ def test_a_blob_without_end(server: FakeRegistry, registry: Registry) -> None:
         brought(registry)
 
 
+def stopped_later() -> Event:
+    """One that is set once it has been asked for."""
+    answers = iter([False, True])
+
+    class Later(Event):
+        def is_set(self) -> bool:
+            return next(answers)
+
+    return Later()
+
+
 def test_a_blob_that_is_not_wanted_any_more(registry: Registry) -> None:
     file = io.BytesIO()
-    answers = iter([False, True])
     with pytest.raises(RegistryError, match="it was stopped"):
-        registry.blob("app", DIGEST, Incoming(file, DIGEST, len(DATA)), stop=lambda: next(answers))
+        registry.blob("app", DIGEST, Incoming(file, DIGEST, len(DATA)), stop=stopped_later())
     assert DATA.startswith(file.getvalue())
     assert file.getvalue()
 
 
 def test_a_blob_that_is_not_wanted_any_more_is_not_asked_for_again(server: FakeRegistry, registry: Registry) -> None:
     server.hooks[f"GET /v2/app/blobs/{DIGEST}"] = [fake_registry.status(503)]
-    answers = iter([False, True])
     with pytest.raises(RegistryError, match="it was stopped"):
-        registry.blob("app", DIGEST, Incoming(io.BytesIO(), DIGEST, len(DATA)), stop=lambda: next(answers))
+        registry.blob("app", DIGEST, Incoming(io.BytesIO(), DIGEST, len(DATA)), stop=stopped_later())
     assert len(server.requests) == 1
+
+
+def test_whoever_stops_need_not_wait_for_a_pause_to_end(server: FakeRegistry) -> None:
+    server.hooks[f"GET /v2/app/blobs/{DIGEST}"] = [fake_registry.status(503)]
+    registry = Registry(Session(server.host, credentials=lambda: None, timeout=5, pauses=(3600,)))
+    stop = Event()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(registry.blob, "app", DIGEST, Incoming(io.BytesIO(), DIGEST, len(DATA)), stop=stop)
+        while not server.requests:
+            time.sleep(0.01)
+        stop.set()
+        with pytest.raises(RegistryError, match="it was stopped"):
+            waiting.result(timeout=60)
 
 
 def test_a_blob_that_is_none(registry: Registry) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 from pathlib import Path
@@ -139,6 +140,19 @@ def test_a_layer_that_is_not_what_it_says_is_not_kept(tmp_path: Path, cache: Lay
 def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path: Path, cache: LayerCache) -> None:
     cache.folder.write_bytes(b"in the way")
     assert len(read(tmp_path, cache).members) == 2
+
+
+def test_what_a_killed_build_has_left_is_removed_and_nothing_that_is_in_use(tmp_path: Path, cache: LayerCache) -> None:
+    left, used = (cache.folder / f".layer-{name}" for name in ("left", "used"))
+    for folder in (left, used):
+        folder.mkdir(parents=True)
+        (folder / "new").write_bytes(b"some")
+    number = os.open(used, os.O_RDONLY)
+    fcntl.flock(number, fcntl.LOCK_EX)
+    read(tmp_path, cache)
+    os.close(number)
+    assert names(cache) == [used.name, *NAMES]
+    assert (used / "new").exists()
 
 
 def test_another_file_system_gets_a_copy(tmp_path: Path, cache: LayerCache, monkeypatch: pytest.MonkeyPatch) -> None:
