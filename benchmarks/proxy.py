@@ -2,8 +2,9 @@
 
     ./pants run benchmarks:proxy [-- --quick]
 
-All routes get the same load from the same client and lead to the same origin, one after the other, several times over;
-medians are printed. ``ratio`` is ours against socat's, for each figure so that more is better. The last line is one
+All routes get the same load from the same client and lead to origins that are the same, one after the other, several
+times over; medians are printed. ``ratio`` is ours against socat's, for each figure so that more is better. How many
+direct connections there are in a second, the machine's ports decide: each is closed for a minute. The last line is one
 JSON object.
 
 Both of our sides run on Debian's Python where there is one (``--python`` takes another), because it is the interpreter
@@ -98,10 +99,12 @@ def main() -> int:
         parser.error(str(error))
     figures: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(prefix="proxy-") as name, ExitStack() as stack:
-        port = stack.enter_context(proxy_routes.origin())
-        ours = stack.enter_context(proxy_routes.ours(port, Path(name), python.path))
-        peer = stack.enter_context(proxy_routes.socats(port, Path(name)))
-        routes = [proxy_routes.direct(port), peer, ours]
+        # Each route has an origin of its own: for a minute after it has ended, a connection keeps its port from others
+        # to the same place, and those that a faster route has used up would slow the next one down.
+        ports = [stack.enter_context(proxy_routes.origin()) for _ in range(3)]
+        ours = stack.enter_context(proxy_routes.ours(ports[0], Path(name), python.path))
+        peer = stack.enter_context(proxy_routes.socats(ports[1], Path(name)))
+        routes = [proxy_routes.direct(ports[2]), peer, ours]
         rounds: dict[str, list[dict[str, float]]] = defaultdict(list)
         for _ in range(args.rounds):
             for route in routes:
