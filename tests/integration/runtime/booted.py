@@ -100,6 +100,10 @@ def started(arguments: list[str], *, read: bool = True, **more: str) -> Iterator
             runner.read_log()
         try:
             yield runner
+        except Exception as error:
+            # A test that waits for a runner which has ended fails by something that says nothing of it.
+            error.add_note(f"the runner's exit code: {process.poll()}\n{runner.story()}")
+            raise
         finally:
             # The whole group, since the runner may be a child of what was started.
             with suppress(ProcessLookupError):
@@ -155,7 +159,7 @@ class Runner:
         try:
             code = self.process.wait(patience)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"still running after {patience:g} s\n{self._story()}") from None
+            raise AssertionError(f"still running after {patience:g} s\n{self.story()}") from None
         self.close()
         return Ended(code, self.log, self.said)
 
@@ -166,10 +170,11 @@ class Runner:
 
     def _wait_for(self, collected: _Collected, pattern: str, patience: float) -> re.Match[str]:
         found = collected.search(re.compile(pattern, re.MULTILINE), patience)
-        assert found is not None, f"no {pattern!r} within {patience:g} s or before the end\n{self._story()}"
+        assert found is not None, f"no {pattern!r} within {patience:g} s or before the end\n{self.story()}"
         return found
 
-    def _story(self) -> str:
+    def story(self) -> str:
+        """All that it has written so far."""
         return f"--- log\n{self.log}\n--- said\n{self.said}"
 
 
